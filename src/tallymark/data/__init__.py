@@ -1,0 +1,1 @@
+"""The data room: the study folder and everything else that touches files."""
