@@ -1,0 +1,180 @@
+"""From run folders to the content of a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tallymark.engine.config import RunConfig, read_config
+from tallymark.errors import ConfigError, ReadError
+from tallymark.report.content import Example, Fact, NumberPairs, ReportContent, RunSummary
+from tallymark.report.scores import Figures, scores_of
+
+
+def read_report(
+    folders: Sequence[Path],
+    *,
+    title: str,
+    lead: str = "",
+    split: str = "test",
+    synthetic: bool = False,
+    notes: Sequence[str] = (),
+    command: str = "",
+) -> ReportContent:
+    """Read several runs, trained and evaluated, into one report.
+
+    Args:
+        folders: run folders; their names become the names of the runs.
+        title: heading of the page.
+        lead: one or two sentences under it; empty: made from the runs.
+        split: which evaluation to show.
+        synthetic: whether the images were made by a computer.
+        notes: caveats for the reader.
+        command: the command that makes the page again.
+
+    Raises:
+        ConfigError: no folder was given, or a run's configuration cannot be used.
+        ReadError: a file of a run is missing or damaged.
+    """
+    if not folders:
+        raise ConfigError("no run to report on", expected="at least one run folder")
+    clash = len({folder.resolve().name for folder in folders}) < len(folders)
+    runs = tuple(read_run(folder, split=split, name=str(folder) if clash else None) for folder in folders)
+    structures = tuple(dict.fromkeys(structure for run in runs for structure in run.structures))
+    facts = [Fact("Evaluated on", f"{max(run.images for run in runs)} images ({split})")]
+    facts += [Fact(f"{run.name} learned from", run.learned_from) for run in runs]
+    names = ", ".join(run.name for run in runs)
+    return ReportContent(
+        title=title,
+        lead=lead or f"How well {names} found {' and '.join(structures)} in images that were kept apart from training.",
+        runs=runs,
+        synthetic=synthetic,
+        facts=tuple(facts),
+        structures=structures,
+        notes=tuple(notes),
+        command=command,
+    )
+
+
+def read_run(folder: Path, *, split: str = "test", name: str | None = None) -> RunSummary:
+    """Read one run folder: configuration, environment, evaluation, curves and three overlays.
+
+    The overlays are those of the images with the best, the median and the worst IoU (mean over the structures; images
+    without any structure have none and are passed over).
+
+    Args:
+        folder: as training, prediction and evaluation leave it: ``config.toml``, ``environment.json``, ``curves.png``,
+            ``evaluation-<split>.json``, ``.csv`` and ``-numbers.csv``, ``predictions/<split>/overlays/<id>.png``.
+        split: which evaluation to read.
+        name: of the run in the report; None: the folder's name.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        ReadError: a file is missing or damaged; says which and what to run.
+    """
+    if not folder.is_dir():
+        raise ReadError("no such run folder", where=folder, expected="a folder that training wrote")
+    config = read_config(_existing(folder / "config.toml", "train the run"))
+    environment = _json(folder / "environment.json", "train the run again")
+    remedy = f"run: tallymark evaluate {folder} --split {split}"
+    source = folder / f"evaluation-{split}.json"
+    evaluation = _json(source, remedy)
+    structures = _figures(evaluation, "scores", source, remedy)
+    statistics = _figures(evaluation, "numbers", source, remedy)
+    cases = _table(folder / f"evaluation-{split}.csv", ("id", "structure"), ("iou", "true_pixels"), remedy)
+    numbers = _table(
+        folder / f"evaluation-{split}-numbers.csv", ("id", "statistic", "unit"), ("predicted", "recorded"), remedy
+    )
+    return RunSummary(
+        name=name or folder.resolve().name,
+        recipe=config.recipe,
+        seed=config.seed,
+        mask_free=not config.reads_masks,
+        learned_from=_learned_from(config),
+        structures=tuple(structures),
+        images=cases["id"].nunique(),
+        scores=scores_of(structures, statistics, where=source),
+        curves_png=_existing(folder / "curves.png", "train the run again"),
+        examples=tuple(_examples(cases, numbers, folder / "predictions" / split / "overlays", remedy)),
+        settings=config.model_dump(mode="json", exclude_none=True) | {"evaluation": evaluation.get("policy", {})},
+        environment=environment,
+        numbers=tuple(_pairs(rows) for _, rows in numbers.groupby("statistic", sort=False)),
+    )
+
+
+def _learned_from(config: RunConfig) -> str:
+    sources = {"numbers": config.reads_numbers, "marks": config.reads_marks, "full masks": config.reads_masks}
+    return " and ".join(name for name, is_read in sources.items() if is_read) or "images alone"
+
+
+def _pairs(rows: pd.DataFrame) -> NumberPairs:
+    name, unit = rows["statistic"].iloc[0], rows["unit"].iloc[0]
+    return NumberPairs(
+        rows["predicted"].to_numpy(np.float64), rows["recorded"].to_numpy(np.float64), name.replace("_", " "), unit
+    )
+
+
+def _examples(cases: pd.DataFrame, numbers: pd.DataFrame, overlays: Path, remedy: str) -> Iterator[Example]:
+    # An image that has none of the structure scores 0 or 1 by convention: neither the best nor the worst case.
+    iou = (
+        cases[cases["true_pixels"] > 0].groupby("id")["iou"].mean().dropna().sort_values(ascending=False, kind="stable")
+    )
+    places = {"best": 0, "median": len(iou) // 2, "worst": len(iou) - 1}
+    shown: set[str] = set()
+    for word, place in places.items() if len(iou) else ():
+        case = str(iou.index[place])
+        if case in shown:  # fewer than three images
+            continue
+        shown.add(case)
+        lines = [f"{word}, IoU {iou.iloc[place]:.3f}"]
+        rows = numbers[numbers["id"] == case]
+        for statistic, predicted, recorded in zip(rows["statistic"], rows["predicted"], rows["recorded"], strict=True):
+            owner = f"{statistic.replace('_', ' ')}: " if len(rows) > 1 else ""
+            lines.append(f"{owner}predicted {predicted:.3g}, recorded {recorded:.3g}")
+        yield Example(case, _existing(overlays / f"{case}.png", remedy), "\n".join(lines))
+
+
+def _figures(evaluation: Mapping[str, Any], key: str, path: Path, remedy: str) -> Mapping[str, Figures]:
+    figures = evaluation.get(key)
+    if not isinstance(figures, dict) or not all(isinstance(each, dict) for each in figures.values()) or not figures:
+        raise ReadError("nothing to report", where=f"{path}, key {key}", expected="scores by name", remedy=remedy)
+    return figures
+
+
+def _table(path: Path, texts: Sequence[str], numbers: Sequence[str], remedy: str) -> pd.DataFrame:
+    _existing(path, remedy)
+    try:
+        # As text first: an id may be 007 or NA.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        missing = [column for column in (*texts, *numbers) if column not in table]
+        if missing:
+            found, expected = ", ".join(map(str, table.columns)), ", ".join(missing)
+            raise ReadError("columns are missing", where=path, found=found, expected=expected, remedy=remedy)
+        for column in numbers:
+            table[column] = [float(text or "nan") for text in table[column]]
+    except (OSError, ValueError) as error:
+        raise ReadError("not a table of an evaluation", where=path, found=str(error), remedy=remedy) from error
+    if table.empty:
+        raise ReadError("no image was evaluated", where=path, remedy=remedy)
+    return table
+
+
+def _json(path: Path, remedy: str) -> Mapping[str, Any]:
+    try:
+        content = json.loads(_existing(path, remedy).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReadError("not a JSON file", where=path, found=str(error), remedy=remedy) from error
+    if not isinstance(content, dict):
+        raise ReadError("not a JSON object", where=path, found=type(content).__name__, remedy=remedy)
+    return content
+
+
+def _existing(path: Path, remedy: str) -> Path:
+    if not path.is_file():
+        raise ReadError("no such file", where=path, remedy=remedy)
+    return path
