@@ -63,16 +63,16 @@ def test_few_images_are_shown_once(make_run: MakeRun, iou: dict[str, float | Non
 
 
 def test_several_structures_and_statistics_have_lines_of_their_own(make_run: MakeRun) -> None:
-    folder = make_run("first", structures=("fat", "muscle"), statistics=("ratio", "area"), unit="mm2")
+    folder = make_run("first", structures=("fat", "muscle"), statistics=("fat_area", "area"), unit="mm2")
     run = read_run(folder)
-    assert list(dict.fromkeys(score.subject for score in run.scores)) == ["fat", "muscle", "ratio", "area"]
-    assert [score.text for score in run.scores if score.subject == "ratio"] == [
-        "0.125 mm2",
-        "+0.125 mm2",
-        "-0.010 to +0.260 mm2",
+    assert list(dict.fromkeys(score.subject for score in run.scores)) == ["fat", "muscle", "fat area", "area"]
+    assert [score.text for score in run.scores if score.subject == "fat area"] == [
+        "0.125 mm²",
+        "+0.125 mm²",
+        "-0.010 to +0.260 mm²",
     ]
-    assert [pairs.name for pairs in run.numbers] == ["ratio", "area"]
-    assert "ratio: predicted 0.25, recorded 0.125" in run.examples[0].caption
+    assert [pairs.name for pairs in run.numbers] == ["fat area", "area"]
+    assert "fat area: predicted 0.25, recorded 0.125" in run.examples[0].caption
 
 
 def test_a_report_of_two_runs(make_run: MakeRun) -> None:

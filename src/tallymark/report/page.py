@@ -22,7 +22,8 @@ class Row:
     name: str
     kind: str
     subject: str
-    badge: str  # empty from the second line of one owner on
+    badge: str
+    span: int  # over how many lines the name reaches; 0: the line above has it
     cells: tuple[str, ...]
 
 
@@ -132,10 +133,11 @@ def _rows(content: ReportContent, columns: list[str]) -> Iterator[Row]:
 
 
 def _rows_of(name: str, kind: str, badge: str, scores: tuple[Score, ...], columns: list[str]) -> Iterator[Row]:
-    for subject in dict.fromkeys(score.subject for score in scores):
+    subjects = list(dict.fromkeys(score.subject for score in scores))
+    for number, subject in enumerate(subjects):
         texts = {score.name: score.text for score in scores if score.subject == subject}
-        yield Row(name, kind, subject, badge, tuple(texts.get(column, "") for column in columns))
-        badge = ""
+        span = 0 if number else len(subjects)
+        yield Row(name, kind, subject, badge, span, tuple(texts.get(column, "") for column in columns))
 
 
 def _agreement(run: RunSummary) -> Iterator[tuple[str, bytes, bytes]]:

@@ -63,6 +63,9 @@ _NUMBER = [
 ]
 
 
+_SHORT_UNITS = {"fraction": "", "percent": "%", "mm2": "mm²", "mm3": "mm³", "cm2": "cm²"}  # as a table has room for
+
+
 def scores_of(
     structures: Mapping[str, Figures], statistics: Mapping[str, Figures], *, where: object = "evaluation"
 ) -> tuple[Score, ...]:
@@ -91,7 +94,7 @@ def scores_of(
     for name, figures in structures.items():
         columns += _overlap(figures, "" if merged else name, f"{where}, structure '{name}'")
     for name, figures in statistics.items():
-        columns += _number(figures, "" if merged else name, f"{where}, statistic '{name}'")
+        columns += _number(figures, "" if merged else name.replace("_", " "), f"{where}, statistic '{name}'")
     return tuple(columns)
 
 
@@ -107,8 +110,7 @@ def _number(figures: Figures, subject: str, place: str) -> Iterator[Score]:
     for name, keys, sign, explanation in _NUMBER:
         known = [value for key in keys if (value := values[key]) is not None]
         shown = None if len(known) < len(keys) else known[0] if len(keys) == 1 else (known[0], known[1])
-        # A fraction has no unit worth repeating in every cell.
-        yield Score(name, shown, f"{sign}.{decimals}f", "" if unit == "fraction" else unit, explanation, subject)
+        yield Score(name, shown, f"{sign}.{decimals}f", _SHORT_UNITS.get(unit, unit), explanation, subject)
 
 
 def _value(figures: Figures, key: str, place: str) -> float | None:
