@@ -69,7 +69,8 @@ install_locked() {
     free_gb=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
     [ "$free_gb" -ge "$NEED_GB" ] || fail "$free_gb GB free here, $NEED_GB GB needed; free some space, or clone to another disk"
     say "setting up .venv with $("$python" --version): downloads several GB once (torch with CUDA), takes 3 to 10 minutes; log in $LOG"
-    make_environment "$python"
+    # A complete environment of an older lock is brought up to date; what is interrupted half-way is made from nothing.
+    if [ -f "$MARK" ] && [ -x .venv/bin/python ]; then rm -f "$MARK"; else make_environment "$python"; fi
     # A small /tmp in memory cannot hold the downloads.
     mkdir -p build/tmp
     quietly env TMPDIR="$PWD/build/tmp" .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
