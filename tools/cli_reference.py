@@ -53,8 +53,8 @@ def reference(app: typer.Typer, program: str) -> str:
 
 def exit_codes() -> str:
     """The table of exit codes, from the error tree."""
-    codes = {error.exit_code: error for error in (TallymarkError, *TallymarkError.__subclasses__())}
-    rows = [f"| {code} | {(error.__doc__ or '').splitlines()[0]} |" for code, error in sorted(codes.items())]
+    errors: list[type[TallymarkError]] = [TallymarkError, *TallymarkError.__subclasses__()]
+    rows = [f"| {error.exit_code} | {(error.__doc__ or '').splitlines()[0]} |" for error in errors]
     head = ["## Exit codes\n", "| code | meaning |", "|---|---|", "| 0 | Done. |"]
     return "\n".join([*head, *rows, "| 130 | Stopped from the keyboard; what was finished is kept. |"])
 

@@ -14,12 +14,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Those of the machine that checks, whatever they are.
+_HERE = "|".join(re.escape(str(place)) for place in (ROOT, Path.home()) if len(place.parts) > 1)
+
 FORBIDDEN = {
     "the address of a package registry": re.compile(
         r"pypi\.org|pythonhosted\.org|download\.pytorch\.org|registry\.npmjs\.org|conda\.anaconda\.org|pkg\.dev/"
         r"|file:/{2}|--(?:extra-)?index-url[ =]\S|--find-links[ =]\S"
     ),
-    "a path of one machine": re.compile(r"(?<![\w.~}-])/(?:work|root|home|tmp|opt|mnt|Users)/[\w.-]+"),
+    "a path of one machine": re.compile(rf"(?<![\w.~}}-])(?:/(?:work|root|tmp|opt)/[\w.-]|{_HERE}(?!\w))"),
 }
 
 

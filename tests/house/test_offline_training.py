@@ -1,0 +1,97 @@
+"""Training needs nothing but what a GPU machine without network has, and the folder of small wheels."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections import defaultdict
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+import pytest
+from packaging.utils import canonicalize_name
+
+import wheels
+
+FOLDER = wheels.ROOT / "build" / "wheels" / wheels.THIS_PYTHON
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def wheel_files() -> list[Path]:
+    files = sorted(FOLDER.glob("*.whl"))
+    if not (FOLDER / ".complete").is_file() or not files:
+        message = f"{FOLDER.relative_to(wheels.ROOT)} is missing; to make it: make wheels"
+        if os.environ.get("TALLYMARK_WHEELS") == "required" or os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return files
+
+
+def link_distributions(names: set[str], site: Path) -> None:
+    """A site folder that holds just these installed distributions, as symbolic links.
+
+    A folder is linked whole where all that is in it belongs to them (torch); it is made and filled where others share
+    it (site-packages itself, namespace packages).
+    """
+    owners: dict[PurePosixPath, set[str]] = defaultdict(set)
+    files: list[tuple[PurePosixPath, Path]] = []
+    for distribution in metadata.distributions():
+        name = canonicalize_name(distribution.name)
+        for entry in distribution.files or []:
+            path = PurePosixPath(entry)
+            if path.is_absolute() or ".." in path.parts:
+                continue  # a script beside site-packages
+            for place in (path, *path.parents):
+                owners[place].add(name)
+            if name in names:
+                files.append((path, Path(str(distribution.locate_file("")))))
+    linked: set[PurePosixPath] = set()
+    for path, root in files:
+        whole = next(place for place in (*reversed(path.parents), path) if owners[place] <= names)
+        if whole not in linked:
+            linked.add(whole)
+            (site / whole).parent.mkdir(parents=True, exist_ok=True)
+            (site / whole).symlink_to(root / whole)
+
+
+def test_the_folder_is_small_and_complete(wheel_files: list[Path]) -> None:
+    names = {canonicalize_name(file.name.split("-")[0]) for file in wheel_files}
+    assert names == wheels.missing() | {"tallymark"}
+    assert sum(file.stat().st_size for file in wheel_files) < wheels.offline_settings()["limit-mib"] * wheels.MIB
+
+
+def test_clinical_readers_are_in_neither() -> None:
+    there = wheels.missing() | wheels.given()
+    assert there.isdisjoint({"simpleitk", "openpyxl", "pytest", "beartype"})
+    assert {"torch", "numpy", "pandas"} <= wheels.given()
+    assert {"pydantic", "pydantic-core", "jaxtyping"} <= wheels.missing()
+
+
+def test_an_older_machine_runs_wheels_of_older_platforms() -> None:
+    names = wheels.platforms("manylinux_2_17_x86_64")
+    assert names[0] == "manylinux_2_17_x86_64"
+    assert {"manylinux_2_5_x86_64", "manylinux2014_x86_64"} <= set(names)
+    assert "manylinux_2_28_x86_64" not in names
+    assert wheels.platforms("win_amd64") == ["win_amd64"]
+
+
+def test_training_in_an_environment_of_just_these(wheel_files: list[Path], tmp_path: Path) -> None:
+    site, unpacked, work = tmp_path / "site", tmp_path / "wheels", tmp_path / "work"
+    work.mkdir()
+    link_distributions({canonicalize_name(name) for name in wheels.given()}, site)
+    for file in wheel_files:
+        with zipfile.ZipFile(file) as archive:
+            archive.extractall(unpacked)
+    assert not any((place / "SimpleITK").exists() for place in (site, unpacked))
+    assert not any((place / "openpyxl").exists() for place in (site, unpacked))
+    command = [sys.executable, "-I", "-S", str(HERE / "offline_training.py"), str(work), str(site), str(unpacked)]
+    environment = {"PATH": "", "HOME": str(work), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-4000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["foreign"] == []
+    assert result["scores"]
