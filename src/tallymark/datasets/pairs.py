@@ -1,209 +1,410 @@
-"""Which mask belongs to which image, by their names."""
+"""Images and their full masks, paired by name, made into a study."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from tallymark.data.formats import SUFFIXES, suffix_of
-from tallymark.errors import ConfigError, ReadError, StudyError
+import numpy as np
 
-MASK_ENDINGS: tuple[str, ...] = ("mask", "segmentation", "seg", "labels", "label", "gt", "annotation")
-"""What is put behind an image's name to name its mask, after ``_``, ``-`` or a blank; a number may follow."""
+from tallymark.data.cases import Case
+from tallymark.data.formats import VOLUMES, Geometry, decode, suffix_of
+from tallymark.data.images import file_sha256, read_image, read_labels, read_mask
+from tallymark.data.settings import SPLITS, ImageSettings, SplitSettings, StudySettings
+from tallymark.data.study import Study
+from tallymark.data.tables import read_table
+from tallymark.data.truth import TruthRow
+from tallymark.datasets.naming import MASK_ENDINGS, Pair, pair_files, some
+from tallymark.errors import ConfigError, GeometryError, ReadError, StudyError
+from tallymark.measure.definition import Statistic
 
-_SHOWN = 5
+__all__ = [
+    "MASK_ENDINGS",
+    "ImportReport",
+    "Pair",
+    "Track",
+    "import_pairs",
+    "pair_files",
+    "parse_codes",
+    "study_of_pairs",
+]
+
+Track = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps what is worked through, to show progress; ``iter`` shows none."""
 
 
 @dataclass(frozen=True)
-class Pair:
-    """An image and its masks.
+class ImportReport:
+    """What an import made.
 
     Args:
-        id: the image's file name without its suffix.
-        image: path of the image.
-        masks: paths of its masks, whose union counts; empty if it has none.
-        stratum: sub-folder of the image inside the folder that was searched, with ``/``; empty at its top.
+        study: the study folder.
+        cases: number of images.
+        groups: number of groups (patients).
+        with_structure: images in which each structure is present.
+        empty: images whose masks are all empty.
+        unmasked: images without any mask.
+        several_masks: images with more than one mask file.
+        strata: number of images in each sub-folder.
+        splits: number of images in each split.
+        channels: 1 (grey) or 3 (RGB).
+        left_out: images that were left out because their masks are empty.
+        notes: what the user should know, one sentence each.
     """
 
-    id: str
-    image: Path
-    masks: tuple[Path, ...]
-    stratum: str
+    study: Path
+    cases: int
+    groups: int
+    with_structure: Mapping[str, int]
+    empty: int
+    unmasked: int
+    several_masks: int
+    strata: Mapping[str, int]
+    splits: Mapping[str, int]
+    channels: int
+    left_out: int
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        present = ", ".join(f"{count} with {structure}" for structure, count in self.with_structure.items())
+        parts = [f"{self.cases} images of {self.groups} groups: {present}"]
+        parts += [
+            f"{count} {what}"
+            for count, what in ((self.empty, "with empty masks"), (self.unmasked, "without masks"))
+            if count
+        ]
+        splits = ", ".join(f"{name} {count}" for name, count in self.splits.items())
+        return "\n".join([", ".join(parts), f"splits: {splits}", *self.notes])
 
 
-def pair_files(
+def import_pairs(
     images: Path | str,
-    masks: Path | str | None = None,
+    masks: Path | str | None,
+    study: Path | str,
     *,
+    groups: Path | str | None = None,
+    structure: str = "lesion",
+    codes: Mapping[str, Sequence[int]] | None = None,
     endings: Sequence[str] = MASK_ENDINGS,
     recursive: bool = True,
     allow_missing: bool = False,
-) -> list[Pair]:
-    """Pair images and masks by name.
+    skip_empty: bool = False,
+    name: str | None = None,
+    channels: Literal[1, 3] | None = None,
+    keep_spacing: bool = True,
+    split: SplitSettings | None = None,
+    overwrite: bool = False,
+    track: Track = iter,
+) -> ImportReport:
+    """Make a study of images and masks that are paired by name (:func:`pair_files`).
 
-    A mask is called like its image, or like its image and ``_mask``, ``-seg``, ``_label``, ``_gt`` ... (``endings``,
-    in any case), perhaps with a number (``_mask_1``): several masks of one image are a union. In a common folder a
-    file is a mask if another file bears its name without the ending. Sub-folders do not matter for pairing; the
-    sub-folder of the image becomes its stratum. Files that are no images, and hidden ones, are passed over.
+    Every file is decoded once, so that nothing unreadable is found later. The originals stay where they are.
 
     Args:
-        images: folder of the images.
-        masks: folder of the masks; None if they lie among the images. One folder may lie inside the other.
-        endings: what may follow ``_``, ``-`` or a blank in the name of a mask.
+        images: folder of the images; sub-folders become strata.
+        masks: folder of the masks; None if they lie among the images.
+        study: the study folder to make.
+        groups: CSV with the columns ``id`` and ``group`` (more are allowed): images of one group, as a rule of one
+            patient, stay in one split. None: each image is a group of its own.
+        structure: what the masks show, where ``codes`` is not given.
+        codes: structure to its labels, for label images; see :func:`parse_codes`.
+        endings: what may follow an image's name in the name of its mask.
         recursive: look into sub-folders too.
-        allow_missing: keep images without a mask; ``masks`` of the pair is then empty.
+        allow_missing: keep images without a mask.
+        skip_empty: leave out images whose masks are all empty.
+        name: of the study; None for the name of its folder.
+        channels: 1 or 3; None for 3 if any image has colour, else 1.
+        keep_spacing: believe the spacing in the headers of volumes; False where they hold placeholders.
+        split: shares of the splits and the seed that deals the groups.
+        overwrite: replace the study that is there; its marks and runs are kept.
+        track: wraps the images while they are read, to show progress.
 
     Returns:
-        Pairs in the natural order of their ids (2 before 10).
+        What was made. The study has one statistic per structure, ``<structure>_fraction``, and no numbers yet.
 
     Raises:
-        ReadError: a folder that is not there or holds no image.
-        StudyError: an image without a mask, a mask without an image, two images of one name, or masks of one image in
-            several folders (are they several structures?); up to five of each are named.
+        ReadError: a folder or file cannot be read; up to five are named.
+        StudyError: names that do not pair up, an image without a group, or a study that is there already.
+        GeometryError: images and masks that differ in size or geometry; up to five are named.
 
     Example:
         >>> from tempfile import TemporaryDirectory
+        >>> from tallymark.datasets.phantom import write_phantoms
         >>> with TemporaryDirectory() as folder:
-        ...     for name in ("a.png", "a_mask.png", "a_mask_1.png", "b.jpg", "b-GT.png"):
-        ...         (Path(folder) / name).touch()
-        ...     [(pair.id, [mask.name for mask in pair.masks]) for pair in pair_files(folder)]
-        [('a', ['a_mask.png', 'a_mask_1.png']), ('b', ['b-GT.png'])]
+        ...     root = write_phantoms(Path(folder), 10, size=32, normals=0.0)
+        ...     report = import_pairs(root / "images", root / "masks", root / "study", groups=root / "groups.csv")
+        >>> report.cases, report.with_structure, report.channels
+        (10, {'lesion': 10}, 1)
     """
-    images = Path(images)
-    masks = None if masks is None else Path(masks)
-    ending = _ending_pattern(endings)
-    if masks is None or masks.resolve() == images.resolve():
-        found = _files(images, recursive)
-        stems, owners = {_stem(path) for path in found}, {_owner(path, ending) for path in found}
-        # A name with the ending of a mask that nothing stands behind is a mask whose image is missing, not an image.
-        mask_files = [
-            path
-            for path in found
-            if (owner := _owner(path, ending)) is not None and (owner in stems or _stem(path) not in owners)
-        ]
-        among_masks = set(mask_files)
-        image_files = [path for path in found if path not in among_masks]
-        where = str(images)
-    else:
-        image_files = _without(_files(images, recursive), masks, inside=images)
-        mask_files = _without(_files(masks, recursive), images, inside=masks)
-        where = f"{images} and {masks}"
-    by_name: dict[str, list[Path]] = defaultdict(list)
-    for path in image_files:
-        by_name[_stem(path)].append(path)
-    owned: dict[str, list[Path]] = defaultdict(list)
-    strangers = []
-    for path in mask_files:
-        owner = _owner(path, ending)
-        # The whole name first: in a folder of its own a mask may be called exactly as its image.
-        name = next((n for n in (_stem(path), owner) if n in by_name and (masks is not None or n == owner)), None)
-        if name is None:
-            strangers.append(path.name)
-        else:
-            owned[name].append(path)
-    without = [] if allow_missing else [paths[0].name for name, paths in by_name.items() if name not in owned]
-    _refuse(
-        "images and masks do not pair up",
-        where,
-        {
-            "image without a mask": without,
-            "mask without an image": strangers,
-            "name shared by several images": [name for name, paths in by_name.items() if len(paths) > 1],
-            "image with masks in several folders": [
-                n for n, paths in owned.items() if len({p.parent for p in paths}) > 1
-            ],
-        },
-    )
-    return sorted(
-        (
-            Pair(name, paths[0], tuple(sorted(owned[name], key=_natural)), _stratum(paths[0], images))
-            for name, paths in by_name.items()
-        ),
-        key=lambda pair: _natural(pair.image),
+    pairs = pair_files(images, masks, endings=endings, recursive=recursive, allow_missing=allow_missing)
+    return study_of_pairs(
+        pairs,
+        study,
+        groups=groups,
+        structure=structure,
+        codes=codes,
+        skip_empty=skip_empty,
+        name=name,
+        channels=channels,
+        keep_spacing=keep_spacing,
+        split=split,
+        overwrite=overwrite,
+        track=track,
     )
 
 
-_REMEDIES = {
-    "image without a mask": "add the mask, or allow images without one",
-    "mask without an image": "rename it after its image (NAME_mask.png) or move it away",
-    "name shared by several images": "rename them so that every name is unique",
-    "image with masks in several folders": "import one structure, the masks of one folder, at a time",
-}
-
-
-def _refuse(what: str, where: str, problems: dict[str, list[str]]) -> None:
-    """One error for all that is wrong, with up to five names of each kind."""
-    wrong = {kind: names for kind, names in problems.items() if names}
-    if wrong:
+def study_of_pairs(
+    pairs: Sequence[Pair],
+    study: Path | str,
+    *,
+    groups: Path | str | None = None,
+    structure: str = "lesion",
+    codes: Mapping[str, Sequence[int]] | None = None,
+    skip_empty: bool = False,
+    name: str | None = None,
+    channels: Literal[1, 3] | None = None,
+    keep_spacing: bool = True,
+    split: SplitSettings | None = None,
+    overwrite: bool = False,
+    track: Track = iter,
+) -> ImportReport:
+    """As :func:`import_pairs`, of pairs that are found already."""
+    study = Path(study)
+    of = {structure: ()} if codes is None else {name: tuple(labels) for name, labels in codes.items()}
+    group_of = {pair.id: pair.id for pair in pairs} if groups is None else _read_groups(Path(groups), pairs)
+    looks = _look_at_all(pairs, of, track)
+    kept = [look for look in looks if not (skip_empty and look.pair.masks and not any(look.present.values()))]
+    if not kept:
         raise StudyError(
-            what,
-            where=where,
-            found="; ".join(f"{len(names)} x {kind}: {some(names)}" for kind, names in wrong.items()),
-            remedy="; ".join(_REMEDIES[kind] for kind in wrong),
+            "no image is left", found=f"{len(looks)} images, all with empty masks", remedy="keep empty masks"
         )
+    dimension = _dimension(kept)
+    if channels is None:
+        channels = 3 if any(look.coloured for look in kept) else 1
+    settings = StudySettings(
+        name=name or study.resolve().name,
+        structures=tuple(of),
+        statistics=tuple(Statistic(f"{structure}_fraction", "area_fraction", (structure,)) for structure in of),
+        image=ImageSettings(channels=channels, dimension=dimension),
+        split=split or SplitSettings(),
+    )
+    cases = [
+        Case(
+            id=look.pair.id,
+            image=look.pair.image,
+            sha256=look.sha256,
+            group=group_of[look.pair.id],
+            stratum=look.pair.stratum,
+            spacing=look.spacing if keep_spacing else None,
+        )
+        for look in kept
+    ]
+    truth = [
+        TruthRow(look.pair.id, structure, path.resolve(), labels)
+        for look in kept
+        for structure, labels in of.items()
+        for path in look.pair.masks
+    ]
+    made = Study.create(study, settings, cases, truth if truth else None, overwrite=overwrite)
+    return ImportReport(
+        study=study,
+        cases=len(kept),
+        groups=len({case.group for case in cases}),
+        with_structure={structure: sum(look.present[structure] for look in kept) for structure in of},
+        empty=sum(bool(look.pair.masks) and not any(look.present.values()) for look in kept),
+        unmasked=sum(not look.pair.masks for look in kept),
+        several_masks=sum(len(look.pair.masks) > 1 for look in kept),
+        strata=dict(sorted(Counter(look.pair.stratum for look in kept).items())),
+        splits={name: len(made.split(name)) for name in SPLITS},
+        channels=channels,
+        left_out=len(looks) - len(kept),
+        notes=tuple(_notes(kept, cases, of, groups)),
+    )
 
 
-def some(names: Iterable[str]) -> str:
-    """The first five names, and how many more there are.
+def parse_codes(text: str) -> dict[str, tuple[int, ...]]:
+    """Read which labels of a label image belong to which structure.
+
+    Args:
+        text: for example ``kidney=1+2,tumour=2``: structures may share labels, 0 is the background.
+
+    Returns:
+        Structure to labels, in the order of the text.
+
+    Raises:
+        ConfigError: it cannot be read so, or a structure is there twice.
 
     Example:
-        >>> some("abcdefg")
-        'a, b, c, d, e and 2 more'
+        >>> parse_codes("kidney=1+2, tumour=2")
+        {'kidney': (1, 2), 'tumour': (2,)}
     """
-    names = list(names)
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+    codes: dict[str, tuple[int, ...]] = {}
+    for part in text.split(","):
+        structure, _, labels = (piece.strip() for piece in part.partition("="))
+        numbers = [label.strip() for label in labels.split("+")]
+        wrong = not structure or structure in codes or not all(n.isdecimal() and int(n) > 0 for n in numbers)
+        if wrong:
+            expected = "STRUCTURE=LABEL[+LABEL...], each structure once, labels above 0"
+            raise ConfigError("the codes cannot be read", found=repr(text), expected=expected)
+        codes[structure] = tuple(int(number) for number in numbers)
+    return codes
 
 
-def _files(folder: Path, recursive: bool) -> list[Path]:
-    if not folder.is_dir():
-        raise ReadError("there is no such folder", where=folder, remedy="give the folder that holds the files")
-    found = [
-        path
-        for path in sorted(folder.rglob("*") if recursive else folder.iterdir())
-        if suffix_of(path) in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
-    ]
-    if not found:
-        raise ReadError("no image is in this folder", where=folder, expected=f"files ending in {', '.join(SUFFIXES)}")
-    return found
+@dataclass(frozen=True)
+class _Look:
+    """What one pair of files was found to hold."""
+
+    pair: Pair
+    sha256: str
+    space: tuple[int, ...]
+    spacing: tuple[float, ...] | None
+    coloured: bool
+    present: Mapping[str, bool]
+    strange_labels: frozenset[int]
+    differs: str
 
 
-def _without(files: list[Path], other: Path, *, inside: Path) -> list[Path]:
-    """Leave out the files of the other folder where it lies inside this one."""
-    other, inside = other.resolve(), inside.resolve()
-    if inside not in other.parents:
-        return files
-    return [path for path in files if other not in path.resolve().parents]
+def _look_at_all(pairs: Sequence[Pair], of: Mapping[str, tuple[int, ...]], track: Track) -> list[_Look]:
+    """Decode everything once; one error for all files that cannot be used."""
+
+    def attempt(pair: Pair) -> _Look | ReadError:
+        try:
+            return _look_at(pair, of)
+        except ReadError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        results = list(track(_Sized(pool.map(attempt, pairs), len(pairs))))
+    unreadable = [result for result in results if isinstance(result, ReadError)]
+    looks = [result for result in results if isinstance(result, _Look)]
+    differing = [look.differs for look in looks if look.differs]
+    if len(unreadable) == 1 and not differing:
+        raise unreadable[0]
+    if unreadable:
+        found = f"{len(unreadable)} that cannot be read: {some(f'{e.where} ({e.what})' for e in unreadable)}"
+        if differing:
+            found += f"; {len(differing)} that do not fit: {some(differing)}"
+        raise ReadError("some images or masks cannot be used", found=found, remedy=unreadable[0].remedy)
+    if differing:
+        raise GeometryError(
+            "images and their masks differ",
+            found=f"{len(differing)}: {some(differing)}",
+            remedy="export every mask on the grid of its image",
+        )
+    return looks
 
 
-def _stem(path: Path) -> str:
-    return path.name[: len(path.name) - len(suffix_of(path))]
+class _Sized:
+    """An iterator whose length is known, so that progress can be shown."""
+
+    def __init__(self, items: Iterable[Any], length: int) -> None:
+        self._items, self._length = items, length
+
+    def __iter__(self) -> Any:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return self._length
 
 
-def _ending_pattern(endings: Sequence[str]) -> re.Pattern[str]:
-    if not endings or not all(endings):
-        raise ConfigError("no ending of the masks' names is given", expected="for example mask, seg")
-    return re.compile(rf"(.+)[_\- ](?:{'|'.join(re.escape(e.strip('_- ')) for e in endings)})(?:[_\- ]?\d+)?", re.I)
-
-
-def _owner(path: Path, ending: re.Pattern[str]) -> str | None:
-    """The name of the image that a mask's name points to."""
-    match = ending.fullmatch(_stem(path))
-    return None if match is None else match[1]
-
-
-def _natural(path: Path) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that counts: ``2`` before ``10``."""
-    return tuple(
-        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", _stem(path)) if part
+def _look_at(pair: Pair, of: Mapping[str, tuple[int, ...]]) -> _Look:
+    image = read_image(pair.image)
+    pixels = image.pixels
+    present = dict.fromkeys(of, False)
+    labels: set[int] = set()
+    differs = ""
+    for path in pair.masks:
+        if any(of.values()):
+            values = read_labels(path)
+            found = set(np.unique(values).tolist())
+            labels |= found
+            shape = values.shape
+            present = {name: here or bool(found & set(of[name])) for name, here in present.items()}
+        else:
+            mask = read_mask(path)
+            shape = mask.shape
+            present = {name: here or bool(mask.any()) for name, here in present.items()}
+        if shape != image.space:
+            differs = f"{path} is {_size(shape)}, its image {_size(image.space)}"
+        elif suffix_of(path) in VOLUMES and not _same_geometry(decode(path).geometry, image.geometry):
+            differs = f"{path} has another spacing, origin or orientation than its image"
+    known = {0}.union(*of.values())
+    return _Look(
+        pair=pair,
+        sha256=file_sha256(pair.image),
+        space=image.space,
+        spacing=image.spacing,
+        coloured=pixels.shape[-1] == 3 and bool((pixels != pixels[..., :1]).any()),
+        present=present,
+        strange_labels=frozenset(labels - known),
+        differs=differs,
     )
 
 
-def _stratum(path: Path, folder: Path) -> str:
-    parent = path.parent.relative_to(folder).as_posix()
-    return "" if parent == "." else parent
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(side) for side in shape)
+
+
+def _same_geometry(mask: Geometry | None, image: Geometry | None) -> bool:
+    """Whether two grids are one, up to the rounding of headers."""
+    if mask is None or image is None:
+        return mask is image
+    return all(
+        len(a) == len(b) and np.allclose(a, b, rtol=1e-4, atol=1e-3)
+        for a, b in ((mask.origin, image.origin), (mask.direction, image.direction), (mask.spacing, image.spacing))
+    )
+
+
+def _dimension(looks: Sequence[_Look]) -> Literal[2, 3]:
+    by_axes: dict[int, list[str]] = defaultdict(list)
+    for look in looks:
+        by_axes[len(look.space)].append(look.pair.image.name)
+    if len(by_axes) > 1:
+        found = "; ".join(f"{len(names)} with {axes} axes: {some(names)}" for axes, names in sorted(by_axes.items()))
+        raise GeometryError("pictures and volumes are mixed", found=found, remedy="import them as two studies")
+    return 3 if 3 in by_axes else 2
+
+
+def _read_groups(path: Path, pairs: Sequence[Pair]) -> dict[str, str]:
+    table = read_table(path, ("id", "group"), extra=True)
+    group_of: dict[str, str] = {}
+    for row, id, group in zip(table.index, table["id"], table["group"], strict=True):
+        if not group:
+            raise StudyError("the group is missing", where=f"{path}, row {row}, column group")
+        if group_of.setdefault(id, group) != group:
+            raise StudyError(
+                f"the image '{id}' is in two groups", where=f"{path}, row {row}", found=group, expected=group_of[id]
+            )
+    missing = [pair.id for pair in pairs if pair.id not in group_of]
+    if missing:
+        raise StudyError(
+            "images without a group",
+            where=path,
+            found=f"{len(missing)}: {some(missing)}",
+            expected="a row for every image; the id is the file name without its suffix",
+            remedy="add them to the table",
+        )
+    return group_of
+
+
+def _notes(
+    looks: Sequence[_Look], cases: Sequence[Case], of: Mapping[str, tuple[int, ...]], groups: Path | str | None
+) -> Iterable[str]:
+    if groups is None:
+        yield (
+            "No groups were given: each image counts as a patient of its own. If patients have several images, give a "
+            "table of groups, or the scores will flatter."
+        )
+    groups_with: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        groups_with[case.sha256].add(case.group)
+    twins = [case.id for case in cases if len(groups_with[case.sha256]) > 1]
+    if twins:
+        yield f"{len(twins)} images are the same file as an image of another group: {some(twins)}."
+    strange = sorted(set().union(*(look.strange_labels for look in looks)))
+    if strange and any(of.values()):
+        yield f"Labels that belong to no structure: {some(str(label) for label in strange)}."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tallymark.datasets.pairs import pair_files
+from tallymark.datasets.naming import pair_files
 from tallymark.errors import ConfigError, ReadError, StudyError
 
 
