@@ -29,6 +29,11 @@ case "$*" in
 esac
 """
 
+_PROGRAMS = (
+    *("awk", "cat", "cksum", "cp", "date", "df", "dirname", "env"),
+    *("flock", "grep", "mkdir", "mv", "rm", "sh", "tail"),
+)
+
 
 class Checkout:
     """A checkout with only what set-up reads, and a path with only the programs of a bare machine."""
@@ -44,7 +49,7 @@ class Checkout:
         self.calls = folder / "calls"
         programs = folder / "bin"
         programs.mkdir()
-        for name in ["awk", "cat", "cksum", "cp", "date", "df", "dirname", "env", "flock", "grep", "mkdir", "mv", "rm", "sh", "tail"]:
+        for name in _PROGRAMS:
             if found := shutil.which(name):
                 (programs / name).symlink_to(found)
         # Set-up asks who it is before it touches the system's packages: here it is nobody.

@@ -1,0 +1,44 @@
+"""Sphinx: Markdown pages, the API from the docstrings, the furo theme; any warning is an error (``make docs``)."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+_PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+project = _PROJECT["name"]
+author = _PROJECT["authors"][0]["name"]
+copyright = author
+release = version = _PROJECT["version"]
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.apidoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"tallymark {version}"
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+apidoc_modules = [
+    {
+        "path": "../src/tallymark",
+        "destination": "api",
+        "separate_modules": True,
+        "module_first": True,
+    }
+]
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_member_order = "bysource"
+# "Source" is where a formula comes from: paper, equation, our departures.
+napoleon_custom_sections = ["Source"]
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+# A shape such as "b k *space" is no emphasis; the signature shows it.
+napoleon_attr_annotations = False
+# A class may be imported from its room as well as from its module; there may be no results yet.
+suppress_warnings = ["ref.python", "toc.empty_glob"]
