@@ -6,10 +6,11 @@ One definition serves everybody: ``study.toml`` stores it, ``measure`` evaluates
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from tallymark.errors import StudyError
+from tallymark.errors import ConfigError, GeometryError, StudyError
 
 Kind = Literal["area_fraction", "area", "area_ratio", "mean_intensity", "longest_axis", "shortest_axis"]
 
@@ -77,3 +78,52 @@ class Statistic:
         """Smallest and largest possible value in the canonical unit."""
         fractions = ("area_fraction", "area_ratio", "mean_intensity")
         return (0.0, 1.0) if self.kind in fractions else (0.0, float("inf"))
+
+    @property
+    def dimension(self) -> int | None:
+        """Number of space axes that the unit presumes: 2 for an area, 3 for a volume, None where any will do."""
+        return {"mm2": 2, "cm2": 2, "mm3": 3, "ml": 3}.get(self.unit)
+
+    def require(self, structures: Collection[str], *, dimension: int, spacing: bool, image: bool) -> None:
+        """Refuse to evaluate this statistic without what it needs, so that nothing is guessed.
+
+        Args:
+            structures: names of the masks at hand.
+            dimension: number of their space axes.
+            spacing: whether the physical size of a pixel is known.
+            image: whether the image is at hand.
+
+        Raises:
+            StudyError: a structure is not among those at hand.
+            GeometryError: the size of a pixel is needed and unknown, or the unit is of another dimension.
+            ConfigError: the image is needed and not at hand.
+
+        Example:
+            >>> size = Statistic("size", "area", of=("cyst",), unit="ml")
+            >>> size.require(["cyst"], dimension=2, spacing=True, image=False)
+            Traceback (most recent call last):
+            ...
+            tallymark.errors.GeometryError: statistic 'size': its unit is of another dimension than the images; ...
+        """
+        where = f"statistic '{self.name}'"
+        for name in (*self.of, *self.over):
+            if name not in structures:
+                expected = ", ".join(structures)
+                raise StudyError("unknown structure", where=where, found=repr(name), expected=expected)
+        if self.dimension not in (None, dimension):
+            raise GeometryError(
+                "its unit is of another dimension than the images",
+                where=where,
+                found=f"{self.unit} on {dimension}-D images",
+                expected="mm2 or cm2 in 2-D, mm3 or ml in 3-D",
+                remedy="change the unit in study.toml",
+            )
+        if self.kind in ("area", "longest_axis", "shortest_axis") and not spacing:
+            raise GeometryError(
+                "the physical size of a pixel is needed and not known",
+                where=where,
+                expected="the edges of a pixel in mm",
+                remedy="give the spacing in cases.csv, or keep a fraction instead of a physical size",
+            )
+        if self.kind == "mean_intensity" and not image:
+            raise ConfigError("the image is needed to measure an intensity", where=where, remedy="give the image")
