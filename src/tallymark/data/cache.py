@@ -208,7 +208,7 @@ def marks_at(
 
     Returns:
         True where marked: the structures in their order, then what was marked as none of them. Memory-mapped and
-        read-only. Where marks of a structure and of none share a pixel at this size only, the structure has it.
+        read-only. Where a pixel at this size holds marks of a structure and of none, the structure has it.
 
     Raises:
         ConfigError: a size that does not have one length >= 1 per axis.

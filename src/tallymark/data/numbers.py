@@ -207,7 +207,7 @@ def write_numbers(path: Path, rows: Iterable[NumberRow]) -> None:
     write_table(path, pd.DataFrame(cells, columns=list(COLUMNS), dtype=object))
 
 
-def _cell(value: str | float) -> str:
+def _cell(value: str | float | int) -> str:
     if isinstance(value, str):
         return value
     return "" if math.isnan(value) else repr(float(value))

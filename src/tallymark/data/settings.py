@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 
 from tallymark.data.marks import EXCLUDED
 from tallymark.errors import ConfigError, ReadError, StudyError
-from tallymark.measure.definition import Statistic
+from tallymark.measure.definition import UNITS, Statistic
 
 FORMAT = 1
 """The version of the study folder that this version of tallymark writes and reads."""
@@ -74,7 +74,7 @@ class ImageSettings(_Settings):
 
     @field_validator("window")
     @classmethod
-    def _in_order(cls, window: tuple[float, float] | None) -> tuple[float, float] | None:
+    def _in_order(cls, window: tuple[float | int, float | int] | None) -> tuple[float, float] | None:
         if window is not None and not (math.isfinite(window[0]) and window[0] < window[1] < math.inf):
             raise ValueError("expected two finite values, the lower first")
         return None if window is None else (float(window[0]), float(window[1]))
@@ -262,6 +262,8 @@ def _statistic(entry: object, number: int) -> Statistic:
         if not right or (listed and not all(isinstance(name, str) for name in value)):
             expected = "a list of structures" if listed else "a text"
             raise ConfigError("wrong type", where=f"{where}.{key}", found=repr(value), expected=expected)
+    if entry["kind"] not in UNITS:
+        raise ConfigError("unknown kind", where=f"{where}.kind", found=repr(entry["kind"]), expected=", ".join(UNITS))
     values: dict[str, Any] = {key: tuple(value) if key in ("of", "over") else value for key, value in entry.items()}
     return Statistic(**values)
 
