@@ -1,0 +1,38 @@
+"""``weaken``: from full masks to the marks and numbers that a clinic would have kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tallymark.cli.output import JsonOption, print_json
+
+
+def weaken(
+    study: Annotated[Path, typer.Argument(help="The study folder.", metavar="STUDY")],
+    marks: Annotated[
+        str, typer.Option(help="Kind of mark and its share of the structure, NAME[:SHARE].")
+    ] = "erosion:8%",
+    mark_set: Annotated[
+        str | None, typer.Option("--as", help="Name of the mark set; NAME and share if left away.")
+    ] = None,
+    per: Annotated[str, typer.Option(help="image: one share for all; component: each component is marked.")] = "image",
+    variant: Annotated[int, typer.Option(help="Another draw of the same kind.")] = 0,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a simulated set of this name.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Simulate marks, and the exact numbers, from the full masks of a study. Real marks are never touched.
+
+    Example: `tallymark weaken my-study --marks erosion:8% --as e8`
+    """
+    from tallymark.data.study import Study
+    from tallymark.datasets.weaken import weaken as run_weaken
+
+    report = run_weaken(Study.open(study), marks=marks, mark_set=mark_set, per=per, variant=variant, replace=replace)
+    if json:
+        print_json(asdict(report))
+    else:
+        typer.echo(str(report))

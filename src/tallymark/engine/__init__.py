@@ -1,0 +1,1 @@
+"""From a study to a trained model and its numbers: configuration, batches, training, prediction, evaluation."""

@@ -1,0 +1,237 @@
+"""From the cases of a study to batches of tensors: the one place where files become tensors.
+
+A weak run never opens the truth: ``truth`` is read only when a loss of the configuration needs full masks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tallymark.data.cache import marks_at, open_cache, truth_cache
+from tallymark.data.study import Case, Study
+from tallymark.engine.config import RunConfig, Term
+from tallymark.errors import ConfigError, StudyError
+
+
+class Batch(NamedTuple):
+    """A batch of cases as a network and a loss see them.
+
+    Attributes:
+        image: in [0, 1].
+        valid: pixels that show the image; an augmented view may have a border that does not.
+        value: the kept numbers in canonical units (fraction, mm, mm2, mm3); NaN where unknown.
+        low: lower end of the kept interval; NaN where there is none.
+        high: upper end of the kept interval; NaN where there is none.
+        spacing_mm: edges of a network pixel in mm, (plane,) row, column; NaN where unknown.
+        extent_mm: area (mm2) or volume (mm3) of the whole image; NaN where unknown.
+        marks: pixels someone marked as the structure; None when no loss asks for them.
+        excluded: pixels someone marked as none of the structures; None when no loss asks for them.
+        truth: full masks; None unless the run is supervised.
+    """
+
+    image: Float[Tensor, "b c *space"]
+    valid: Bool[Tensor, "b 1 *space"]
+    value: Float[Tensor, "b s"]
+    low: Float[Tensor, "b s"]
+    high: Float[Tensor, "b s"]
+    spacing_mm: Float[Tensor, "b d"]
+    extent_mm: Float[Tensor, " b"]
+    marks: Bool[Tensor, "b k *space"] | None
+    excluded: Bool[Tensor, "b 1 *space"] | None
+    truth: Bool[Tensor, "b k *space"] | None
+
+
+class CaseBatches(Dataset[Batch]):
+    """Batches of a study's cases at the network's size, read from the decoded cache.
+
+    Args:
+        study: the study.
+        cases: which of its cases, in which order.
+        config: the run's configuration; it says what is read.
+
+    Raises:
+        StudyError: a number or mark set the configuration asks for does not exist.
+        ConfigError: the size has not as many axes as the study's images.
+    """
+
+    def __init__(self, study: Study, cases: Sequence[Case], config: RunConfig) -> None:
+        size = config.data.size
+        dimension = study.settings.image.dimension
+        if len(size) != dimension:
+            raise ConfigError(
+                "wrong number of axes",
+                where="key data.size",
+                found=size,
+                expected=f"{dimension} numbers",
+            )
+        self.cases = tuple(cases)
+        cache = open_cache(study, size)
+        self._rows = np.array([cache.index(case.id) for case in self.cases], dtype=np.int64)
+        self._images = cache.images
+        self._values = _numbers(study, self.cases, config)
+        spacing = [_network_spacing(cache.spacing(case.id), cache.space(case.id), size) for case in self.cases]
+        self._spacing = np.array(spacing, dtype=np.float32).reshape(len(self.cases), dimension)
+        self._marks = None
+        if config.reads_marks:
+            self._marks = marks_at(study, mark_set(study, config.data.marks), self.cases, size)
+        self._truth = truth_cache(study, size, self.cases) if config.reads_masks else None
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """The batch of these positions; PyTorch's loader calls this instead of ``__getitem__``."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        image = torch.from_numpy(np.moveaxis(_unit_interval(self._images[self._rows[chosen]]), -1, 1).copy())
+        value, low, high = (torch.from_numpy(column[chosen]) for column in self._values)
+        spacing = torch.from_numpy(self._spacing[chosen])
+        marks = excluded = truth = None
+        if self._marks is not None:
+            rows = torch.from_numpy(np.asarray(self._marks[chosen], dtype=bool))
+            marks, excluded = rows[:, :-1], rows[:, -1:]
+        if self._truth is not None:
+            truth = torch.from_numpy(np.asarray(self._truth[chosen], dtype=bool))
+        return Batch(
+            image=image,
+            valid=torch.ones_like(image[:, :1], dtype=torch.bool),
+            value=value,
+            low=low,
+            high=high,
+            spacing_mm=spacing,
+            extent_mm=spacing.prod(dim=1) * math.prod(image.shape[2:]),
+            marks=marks,
+            excluded=excluded,
+            truth=truth,
+        )
+
+    def informative(self) -> Iterator[int]:
+        """Positions of the cases that some loss of the configuration can learn from."""
+        known = np.isfinite(np.stack(self._values)).any(axis=(0, 2))
+        if self._marks is not None:
+            known = known | np.asarray(self._marks).any(axis=tuple(range(1, self._marks.ndim)))
+        if self._truth is not None:
+            known = np.ones_like(known)
+        yield from np.flatnonzero(known).tolist()
+
+
+class EpochShuffle(Sampler[int]):
+    """A permutation that depends on (seed, epoch) alone, so that a resumed run sees the order it would have seen."""
+
+    def __init__(self, positions: Sequence[int], seed: int) -> None:
+        self._positions = torch.as_tensor(list(positions), dtype=torch.int64)
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before every epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(mix_seed(self._seed, self._epoch))
+        yield from self._positions[torch.randperm(len(self._positions), generator=generator)].tolist()
+
+
+def training_loader(study: Study, config: RunConfig) -> DataLoader[Batch]:
+    """Shuffled batches of the training split.
+
+    Raises:
+        StudyError: no case of the split carries anything that the recipe can learn from.
+    """
+    batches = CaseBatches(study, study.split("train"), config)
+    positions = list(batches.informative())
+    if not positions:
+        raise StudyError(
+            f"nothing to learn from: no case of the train split has what the recipe {config.recipe} reads",
+            where=study.folder,
+            remedy="add numbers or marks ('tallymark weaken' simulates them from masks), or choose another recipe",
+        )
+    # A last batch of another size would weigh its images more, and BatchNorm cannot train on a batch of one.
+    size = min(config.optim.batch_size, len(positions))
+    return DataLoader(
+        batches,
+        batch_size=size,
+        sampler=EpochShuffle(positions, config.seed),
+        drop_last=True,
+        collate_fn=_as_is,
+        num_workers=config.runtime.workers,
+        persistent_workers=config.runtime.workers > 0,
+    )
+
+
+def held_out_loader(study: Study, config: RunConfig) -> DataLoader[Batch] | None:
+    """Batches of the select split in a fixed order; None where the study has no such split.
+
+    Full masks are not read, whatever the recipe: selection is by numbers and marks for every run.
+    """
+    cases = study.split("select")
+    if not cases:
+        return None
+    losses = config.losses.model_copy(update={"cross_entropy": Term(), "dice": Term()})
+    batches = CaseBatches(study, cases, config.model_copy(update={"losses": losses}))
+    return DataLoader(batches, batch_size=config.optim.batch_size, collate_fn=_as_is)
+
+
+def mark_set(study: Study, name: str | None) -> str:
+    """The mark set of this name, or the only one there is.
+
+    Raises:
+        StudyError: no such set, none at all, or several and none named.
+    """
+    there = list(study.marks.sets())
+    if name is None and len(there) == 1:
+        return there[0]
+    if name is None or name not in there:
+        raise StudyError(
+            "which mark set?" if name is None else f"no mark set '{name}'",
+            where=study.folder,
+            found=", ".join(there) or "no marks",
+            remedy="name one with --marks, or make one: 'tallymark weaken STUDY --marks erosion:8% --as e8'",
+        )
+    return name
+
+
+def mix_seed(*parts: int) -> int:
+    """One 63-bit seed from several small numbers, without the collisions of a sum."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _numbers(study: Study, cases: Sequence[Case], config: RunConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Value, low and high of every case and statistic; all NaN where nothing is recorded."""
+    columns = np.full((3, len(cases), len(study.statistics)), np.nan, dtype=np.float32)
+    if config.reads_numbers or config.data.numbers is not None or study.number_variants():
+        known = study.numbers(config.data.numbers)
+        for row, case in enumerate(cases):
+            for column, statistic in enumerate(study.statistics):
+                number = known.get((case.id, statistic.name))
+                if number is not None:
+                    columns[:, row, column] = number.value, number.low, number.high
+    return columns[0], columns[1], columns[2]
+
+
+def _network_spacing(
+    spacing: tuple[float, ...] | None, space: tuple[int, ...], size: tuple[int, ...]
+) -> tuple[float, ...]:
+    if spacing is None:
+        return (math.nan,) * len(size)
+    return tuple(edge * was / now for edge, was, now in zip(spacing, space, size, strict=True))
+
+
+def _unit_interval(pixels: np.ndarray) -> np.ndarray:
+    if np.issubdtype(pixels.dtype, np.integer):
+        return pixels.astype(np.float32) / float(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32)
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch

@@ -1,0 +1,265 @@
+"""Every setting of a run, in one place, checked before anything starts.
+
+A run is described by one frozen :class:`RunConfig`. It is assembled from the profile (how large), the recipe (what is
+learned from), an optional TOML file and ``--set section.key=value``, later ones winning, and unknown keys are refused.
+The run folder keeps the result as ``config.toml``, so that a run says what it was.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tallymark.errors import ConfigError
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class DataConfig(_Section):
+    """What the run reads from the study."""
+
+    size: tuple[Annotated[int, Field(ge=8)], ...] = Field((96, 96), description="rows, columns (planes first in 3-D)")
+    marks: str | None = Field(None, description="mark set; None: the only one there is")
+    numbers: str | None = Field(None, description="number variant; None: recorded, or the only simulated one")
+
+
+class ModelConfig(_Section):
+    """Which network."""
+
+    name: str = "unet"
+    weights: str = Field("random", description="random, imagenet (downloads) or a local file")
+    options: dict[str, int | float | str | bool] = Field(default_factory=dict)
+
+
+class StatisticTerm(_Section):
+    """L_s: the predicted statistic against the number that was kept."""
+
+    weight: Weight = 0.0
+    area: Literal["soft", "hard"] = "soft"
+    level: Literal["image", "batch"] = "image"
+
+
+class WeakTerm(_Section):
+    """L_ws: the marked pixels belong to the structure; weight and reduction of the exclusion marks as well."""
+
+    weight: Weight = 0.0
+    reduction: Literal["all", "marked"] = "all"
+
+
+class Term(_Section):
+    """A loss that has nothing but a weight."""
+
+    weight: Weight = 0.0
+
+
+class LossConfig(_Section):
+    """Every loss can be switched on or off by its weight, in any recipe."""
+
+    statistic: StatisticTerm = StatisticTerm()
+    weak: WeakTerm = WeakTerm()
+    confidence: Term = Term()
+    reconstruction: Term = Term()
+    cross_entropy: Term = Term()
+    dice: Term = Term()
+
+
+class AugmentConfig(_Section):
+    """Augmentation that keeps the number true: the whole image always stays in view."""
+
+    flip: tuple[Literal["row", "column", "plane"], ...] = Field(
+        ("column",), description="axes flipped half of the time"
+    )
+    affine: Share = Field(
+        0.0,
+        description="share of the views that are turned, shrunk and shifted inside the frame",
+    )
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(15.0, description="largest turn, degrees (2-D only)")
+    shrink: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="smallest scale; an image is never enlarged")
+    brightness: Annotated[float, Field(ge=0, le=1)] = 0.1
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.02
+
+
+class OptimConfig(_Section):
+    """The schedule."""
+
+    epochs: Annotated[int, Field(ge=1)] = 60
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    weight_decay: Weight = 1e-4
+    warmup: Share = Field(
+        0.05,
+        description="share of all steps over which the learning rate rises from zero",
+    )
+    gradient_clip: Weight = Field(1.0, description="largest gradient norm; 0: none")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="averaged weights; 0: none")
+
+
+class RuntimeConfig(_Section):
+    """Where and how it is computed; none of these changes what is learned, beyond rounding."""
+
+    accelerator: str = Field("auto", description="as Lightning's Trainer: auto, cpu, gpu")
+    devices: int | str = "auto"
+    nodes: Annotated[int, Field(ge=1)] = 1
+    precision: str = Field("auto", description="auto: bf16-mixed where the hardware has it, else 32-true")
+    workers: Annotated[int, Field(ge=0)] = Field(0, description="loader processes; the cache is mapped, 0 is fastest")
+    checkpoint_every: Annotated[int, Field(ge=1)] = Field(1, description="epochs between two checkpoints")
+
+
+class PredictConfig(_Section):
+    """How the trained network is asked."""
+
+    flips: bool = Field(True, description="average over the flips that the training saw")
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+class RunConfig(_Section):
+    """One training run, complete."""
+
+    recipe: str
+    profile: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    losses: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
+    optim: OptimConfig = OptimConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    predict: PredictConfig = PredictConfig()
+
+    @property
+    def reads_numbers(self) -> bool:
+        """Whether a loss needs the numbers."""
+        return self.losses.statistic.weight > 0
+
+    @property
+    def reads_marks(self) -> bool:
+        """Whether a loss needs the marks."""
+        return self.losses.weak.weight > 0
+
+    @property
+    def reads_masks(self) -> bool:
+        """Whether a loss needs full masks: such a run is supervised and says so."""
+        return self.losses.cross_entropy.weight > 0 or self.losses.dice.weight > 0
+
+    def to_toml(self) -> str:
+        """The configuration as a TOML document; unset options are left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Turn ``section.key=value`` strings into a nested dictionary; values are TOML, bare words are strings.
+
+    Raises:
+        ConfigError: no ``=``, or an empty key.
+
+    Example:
+        >>> parse_settings(["optim.epochs=5", "model.name=unet", "data.size=[64, 64]"])
+        {'optim': {'epochs': 5}, 'model': {'name': 'unet'}, 'data': {'size': [64, 64]}}
+    """
+    nested: dict[str, Any] = {}
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        path = [part.strip() for part in key.split(".")]
+        if not separator or not all(path):
+            raise ConfigError("not a setting", where=f"--set {setting}", expected="section.key=value")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        merge(nested, _nest(path, value))
+    return nested
+
+
+def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay ``over`` on ``base``, section by section, in place; returns ``base``.
+
+    Example:
+        >>> merge({"optim": {"epochs": 60, "batch_size": 16}}, {"optim": {"epochs": 5}})
+        {'optim': {'epochs': 5, 'batch_size': 16}}
+    """
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            merge(base[key], value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+    return base
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read a configuration that a run wrote.
+
+    Raises:
+        ConfigError: no such file, not TOML, an unknown key or a value of the wrong type.
+    """
+    return validate(read_toml(path), where=str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of settings.
+
+    Raises:
+        ConfigError: no such file, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("cannot be read", where=path, found=error.strerror) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("not a TOML file", where=path, found=str(error)) from error
+
+
+def validate(values: Mapping[str, Any], *, where: str) -> RunConfig:
+    """Check a nested dictionary and freeze it.
+
+    Raises:
+        ConfigError: names the first wrong key, what was found and what was expected.
+
+    Example:
+        >>> validate({"recipe": "paper", "profile": "small", "optim": {"epoch": 3}}, where="--set")
+        Traceback (most recent call last):
+        tallymark.errors.ConfigError: --set, key optim.epoch: unknown key; expected one of epochs, batch_size, ...
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        key = f"{where}, key {'.'.join(path)}"
+        if first["type"] == "extra_forbidden":
+            expected = f"one of {', '.join(_known_keys(path[:-1]))}"
+            raise ConfigError("unknown key", where=key, expected=expected) from None
+        raise ConfigError(
+            first["msg"][:1].lower() + first["msg"][1:],
+            where=key,
+            found=repr(first["input"]),
+        ) from None
+
+
+def _known_keys(path: Sequence[str]) -> list[str]:
+    section: type[BaseModel] = RunConfig
+    for part in path:
+        inner = section.model_fields[part].annotation
+        assert isinstance(inner, type)
+        assert issubclass(inner, BaseModel)
+        section = inner
+    return list(section.model_fields)
+
+
+def _nest(path: Sequence[str], value: object) -> dict[str, Any]:
+    nested: Any = value
+    for part in reversed(path):
+        nested = {part: nested}
+    assert isinstance(nested, dict)
+    return nested

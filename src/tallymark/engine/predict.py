@@ -1,0 +1,191 @@
+"""Prediction: masks at the original size and geometry, the numbers they give, and pictures to look at."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from tallymark.data.formats import VOLUMES, suffix_of
+from tallymark.data.images import Image, normalise, read_image, write_mask
+from tallymark.data.resize import resize_image
+from tallymark.data.tables import write_table
+from tallymark.datasets.naming import pair_files
+from tallymark.engine.augment import AXES
+from tallymark.engine.model_file import Model, load_model
+from tallymark.engine.run_folder import RunFolder
+from tallymark.errors import GeometryError
+from tallymark.measure import evaluate as measure_statistics
+from tallymark.pictures import overlay, save_png
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image to predict: its id, its file and, where a table knows better than the file, its pixel size in mm."""
+
+    id: str
+    image: Path
+    spacing_mm: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image.
+
+    Args:
+        request: which image was asked for.
+        image: as it was read.
+        probability: of every structure at every pixel of the original image, in [0, 1].
+        masks: the probability cut at the configuration's threshold.
+        numbers: the study's statistics of the masks, in the units of its table; NaN where the pixel size is not known.
+    """
+
+    request: Request
+    image: Image
+    probability: Float[np.ndarray, "k *space"]
+    masks: Mapping[str, Bool[np.ndarray, "*space"]]
+    numbers: Mapping[str, float]
+
+
+def predict(run: Path | str, images: Path | str, out: Path | str, *, batch_size: int = 16) -> pd.DataFrame:
+    """Predict every image of a folder (or one image) and write what comes out.
+
+    Args:
+        run: the run's folder, or a ``model.pt``.
+        images: a folder, searched with its subfolders, or one image file.
+        out: gets ``masks/`` (0 and 255, or 0 and 1 in volumes, in the format and geometry of the image; one file a
+            structure), ``overlays/`` and ``numbers.csv``.
+        batch_size: images at once; changes the speed, not the result.
+
+    Returns:
+        The rows of ``numbers.csv``: id, statistic, value, unit.
+
+    Raises:
+        CheckpointError: the model cannot be used.
+        ReadError: an image cannot be read; names it.
+        GeometryError: an image has another number of axes than the model expects.
+        StorageError: a result cannot be written.
+    """
+    model = load_model(_model_file(Path(run)), device=best_device())
+    requests = [Request(pair.id, pair.image) for pair in pair_files(Path(images), None)]
+    return write_predictions(predictions(model, requests, batch_size=batch_size), model, Path(out))
+
+
+def predictions(model: Model, requests: Iterable[Request], *, batch_size: int = 16) -> Iterator[Prediction]:
+    """Predict images one after the other; only a batch is in memory at a time."""
+    device = next(model.network.parameters()).device
+    for some in _batched(requests, batch_size):
+        images = [_read(request, model) for request in some]
+        inputs = [_network_input(image, model) for image in images]
+        probability = flip_averaged(model, torch.from_numpy(np.stack(inputs)).to(device))
+        for request, image, prob in zip(some, images, probability, strict=True):
+            # Back to the original size with the same pixel-centre convention as on the way down.
+            full = functional.interpolate(prob[None], image.space, mode="bilinear" if prob.ndim == 3 else "trilinear")
+            yield _prediction(request, image, full[0].cpu().numpy(), model)
+
+
+@torch.inference_mode()
+def flip_averaged(model: Model, image: Float[Tensor, "b c *space"]) -> Float[Tensor, "b k *space"]:
+    """Probabilities, averaged over all combinations of the flips that the training saw (if the configuration says so).
+
+    Args:
+        model: with a network in evaluation mode.
+        image: in [0, 1], at the network's size, on the network's device.
+    """
+    axes = [AXES[name] for name in model.config.augment.flip if -AXES[name] <= image.ndim - 2]
+    if not model.config.predict.flips:
+        axes = []
+    flips = [flip for count in range(len(axes) + 1) for flip in itertools.combinations(axes, count)]
+    total = sum(model.network(image.flip(flip)).logit.float().sigmoid().flip(flip) for flip in flips)
+    assert isinstance(total, Tensor)
+    return total / len(flips)
+
+
+def write_predictions(results: Iterable[Prediction], model: Model, out: Path, *, overlays: bool = True) -> pd.DataFrame:
+    """Write masks, overlays and numbers as they come; the table last, so that its presence means all is there."""
+    rows = []
+    for result in results:
+        for structure, mask in result.masks.items():
+            write_mask(mask_file(out, result.request, structure, model), mask, result.image)
+        if overlays:
+            image = normalise(result.image, model.task.image_channels, model.task.window)
+            picture = overlay(image, np.stack(list(result.masks.values())), enlarge=enlargement(result.image.space))
+            save_png(picture, out / "overlays" / f"{result.request.id}.png")
+        for statistic in model.task.statistics:
+            value = result.numbers[statistic.name]
+            rows.append({"id": result.request.id, "statistic": statistic.name, "value": value, "unit": statistic.unit})
+    frame = pd.DataFrame(rows, columns=["id", "statistic", "value", "unit"])
+    write_table(out / "numbers.csv", frame)
+    return frame
+
+
+def mask_file(out: Path, request: Request, structure: str, model: Model) -> Path:
+    """Where a mask goes: ``masks/<id>`` alone, ``masks/<id>_<structure>`` where there are several structures.
+
+    A picture's mask is a PNG, whatever the picture was; a volume's mask has the format of the volume.
+    """
+    stem = request.id if len(model.task.structures) == 1 else f"{request.id}_{structure}"
+    suffix = suffix_of(request.image)
+    return out / "masks" / (stem + (suffix if suffix in VOLUMES else ".png"))
+
+
+def enlargement(space: tuple[int, ...]) -> int:
+    """How often a picture is enlarged so that its outlines are thin lines: to about 512 pixels.
+
+    Example:
+        >>> enlargement((96, 128)), enlargement((800, 600))
+        (4, 1)
+    """
+    return max(1, round(512 / max(space[-2:])))
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _model_file(run: Path) -> Path:
+    return run if run.is_file() else RunFolder(run).model_file
+
+
+def _batched(requests: Iterable[Request], size: int) -> Iterator[list[Request]]:
+    remaining = iter(requests)
+    while some := list(itertools.islice(remaining, size)):
+        yield some
+
+
+def _read(request: Request, model: Model) -> Image:
+    image = read_image(request.image)
+    if len(image.space) != model.task.dimension:
+        raise GeometryError(
+            "the model cannot be used on this image",
+            where=request.image,
+            found=f"{len(image.space)} axes",
+            expected=f"{model.task.dimension} axes",
+        )
+    return image
+
+
+def _network_input(image: Image, model: Model) -> Float[np.ndarray, "c *space"]:
+    pixels = normalise(image, model.task.image_channels, model.task.window)
+    return np.moveaxis(resize_image(pixels, model.config.data.size), -1, 0).astype(np.float32)
+
+
+def _prediction(request: Request, image: Image, probability: np.ndarray, model: Model) -> Prediction:
+    cut = probability > model.config.predict.threshold
+    masks = dict(zip(model.task.structures, cut, strict=True))
+    numbers = measure_statistics(
+        model.task.statistics,
+        masks,
+        spacing_mm=request.spacing_mm or image.spacing,
+        image=normalise(image, model.task.image_channels, model.task.window),
+    )
+    return Prediction(request, image, probability, masks, numbers)

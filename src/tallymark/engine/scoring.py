@@ -1,0 +1,156 @@
+"""Scores of masks against full masks, and of their numbers against kept ones.
+
+What an empty mask scores is a choice, stated in every result: an image without the structure has no overlap to speak
+of, so the per-image means are over the images that have it; the others are counted by how many stay empty. The pooled
+scores count every pixel of every image, and so see false alarms on empty images as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tallymark.data.images import normalise, read_image
+from tallymark.engine.objective import Task
+from tallymark.engine.predict import Request
+from tallymark.errors import GeometryError
+from tallymark.measure import Overlap, bland_altman
+from tallymark.measure import evaluate as measure_statistics
+
+POLICY = {
+    "per_image": "mean over the images whose true mask is not empty",
+    "empty_images": "images without the structure; 'empty_correct' is the share of them predicted empty",
+    "pooled": "one overlap of all pixels of all images, empty ones included",
+    "number": "measured on the predicted mask at the original size, minus the kept number",
+    "threshold": "probability 0.5 unless configured, at the original size",
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a prediction is compared with.
+
+    Args:
+        request: the image.
+        group: whose image it is; scores are resampled by group.
+        truth: the full mask of a structure, read when asked.
+        recorded: the kept numbers in the units of the table; a missing one is measured on the full masks.
+        marks: marked pixels by structure, where there are any.
+    """
+
+    request: Request
+    group: str
+    truth: Callable[[str], np.ndarray]
+    recorded: Mapping[str, float]
+    marks: Mapping[str, np.ndarray]
+
+
+def score(
+    references: Sequence[Reference], task: Task, predicted: Callable[[Request, str], np.ndarray]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare a predicted mask with every reference.
+
+    Args:
+        references: the images and what is known of them.
+        task: which structures and statistics.
+        predicted: the mask of a structure of an image, at the original size.
+
+    Returns:
+        One row a case and structure (id, group, structure, iou, dice, true_pixels, predicted_pixels, both_pixels,
+        marked_pixels, marks_hit), and one a case and statistic (id, group, statistic, unit, predicted, recorded).
+
+    Raises:
+        GeometryError: a mask has another size than its image.
+    """
+    cases: list[dict[str, object]] = []
+    numbers: list[dict[str, object]] = []
+    for reference in references:
+        request = reference.request
+        image = read_image(request.image)
+        masks: dict[str, np.ndarray] = {}
+        truth: dict[str, np.ndarray] = {}
+        for structure in task.structures:
+            masks[structure], truth[structure] = predicted(request, structure), reference.truth(structure)
+            marks = reference.marks.get(structure)
+            for mask, what in ((masks[structure], "predicted"), (truth[structure], "true")):
+                if mask.shape != image.space:
+                    where = f"{what} mask of {request.id}"
+                    raise GeometryError("sizes differ", where=where, found=mask.shape, expected=image.space)
+            overlap = Overlap.of(masks[structure], truth[structure])
+            cases.append(
+                {
+                    "id": request.id,
+                    "group": reference.group,
+                    "structure": structure,
+                    "iou": overlap.iou(),
+                    "dice": overlap.dice(),
+                    "true_pixels": overlap.true,
+                    "predicted_pixels": overlap.predicted,
+                    "both_pixels": overlap.both,
+                    "marked_pixels": 0 if marks is None else int(marks.sum()),
+                    "marks_hit": 0 if marks is None else int((marks & masks[structure]).sum()),
+                }
+            )
+        shown = normalise(image, task.image_channels, task.window)
+        measured, true_numbers = (
+            measure_statistics(task.statistics, of, spacing_mm=request.spacing_mm or image.spacing, image=shown)
+            for of in (masks, truth)
+        )
+        for statistic in task.statistics:
+            name = statistic.name
+            numbers.append(
+                {
+                    "id": request.id,
+                    "group": reference.group,
+                    "statistic": name,
+                    "unit": statistic.unit,
+                    "predicted": measured[name],
+                    "recorded": reference.recorded.get(name, true_numbers[name]),
+                }
+            )
+    return pd.DataFrame(cases), pd.DataFrame(numbers)
+
+
+def overlap_scores(cases: pd.DataFrame) -> dict[str, float | int | None]:
+    """Scores of one structure from its rows (iou, dice, true_pixels, predicted_pixels, both, marks); see POLICY."""
+    with_structure = cases[cases["true_pixels"] > 0]
+    empty = cases[cases["true_pixels"] == 0]
+    both, true, predicted = (int(cases[name].sum()) for name in ("both_pixels", "true_pixels", "predicted_pixels"))
+    marked, hit = int(cases["marked_pixels"].sum()), int(cases["marks_hit"].sum())
+    return {
+        "images": len(with_structure),
+        "empty_images": len(empty),
+        "empty_correct": _mean(empty["predicted_pixels"] == 0),
+        "iou_per_image": _mean(with_structure["iou"]),
+        "iou_pooled": both / (true + predicted - both) if true + predicted else None,
+        "dice_per_image": _mean(with_structure["dice"]),
+        "dice_pooled": 2 * both / (true + predicted) if true + predicted else None,
+        "mark_hit_rate": hit / marked if marked else None,
+    }
+
+
+def number_scores(rows: pd.DataFrame) -> dict[str, float | int | str | None]:
+    """Agreement of one statistic: mean absolute error and Bland-Altman bias and 95 % limits, in the table's unit."""
+    known = rows[np.isfinite(rows["predicted"]) & np.isfinite(rows["recorded"])]
+    agreement = bland_altman(known["predicted"].to_numpy(), known["recorded"].to_numpy())
+    return {
+        "unit": str(rows["unit"].iloc[0]),
+        "images": len(known),
+        "mean_absolute_error": _mean((known["predicted"] - known["recorded"]).abs()),
+        "bias": _finite(agreement.bias),
+        "lower": _finite(agreement.lower),
+        "upper": _finite(agreement.upper),
+    }
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    listed = [float(value) for value in values]
+    return _finite(float(np.mean(listed))) if listed else None
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

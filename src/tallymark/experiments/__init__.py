@@ -1,0 +1,1 @@
+"""Experiments: grids of runs that resume, the floors under them, and the tables and pictures they make."""

@@ -1,0 +1,162 @@
+"""A grid of runs: each row is one line, has an address made of its content, and is computed once.
+
+A row that is done is never computed again; one that was interrupted goes on from its last checkpoint. The address
+covers all that decides the result: the study's images, masks, numbers and marks, and the complete configuration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from tallymark.data.atomic import write_text
+from tallymark.data.study import Study
+from tallymark.engine.batches import mark_set
+from tallymark.engine.config import RunConfig
+from tallymark.engine.evaluate import evaluate
+from tallymark.engine.recipes import resolve
+from tallymark.engine.run_folder import RunFolder
+from tallymark.engine.train import train
+
+# Raised when the meaning of a result changes although no setting does (a loss is corrected, say).
+GENERATION = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a grid.
+
+    Args:
+        name: what the table calls it; rows of one name differ by seed alone.
+        recipe: of :data:`tallymark.engine.recipes.RECIPES`.
+        marks: mark set.
+        numbers: number variant; None: recorded, or the only simulated one.
+        seed: of every random draw.
+        settings: ``section.key=value`` strings, the same as ``--set``.
+    """
+
+    name: str
+    recipe: str
+    marks: str
+    numbers: str | None = None
+    seed: int = 0
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row that is done.
+
+    Args:
+        row: what was asked for.
+        folder: its run folder.
+        cases: one row a case and structure of the test split; see :mod:`tallymark.engine.scoring`.
+        numbers: one row a case and statistic.
+        minutes: of training and evaluation, when it was computed.
+    """
+
+    row: Row
+    folder: Path
+    cases: pd.DataFrame
+    numbers: pd.DataFrame
+    minutes: float
+
+
+def run_grid(
+    study: Study,
+    rows: Sequence[Row],
+    profile: str,
+    folder: Path,
+    *,
+    split: str = "test",
+    console: Console | None = None,
+) -> Iterator[Result]:
+    """Compute the rows of a grid one after the other, or read those that are done.
+
+    Args:
+        study: what all rows are trained and tested on.
+        rows: in the order in which they are computed.
+        profile: of :data:`tallymark.engine.recipes.PROFILES`, the same for all rows, so that they compare.
+        folder: holds a run folder for every address.
+        split: what they are scored on.
+        console: where progress is shown; None: nowhere.
+
+    Yields:
+        One result a row, in order.
+    """
+    for position, row in enumerate(rows, start=1):
+        config = resolve(
+            row.recipe, profile, seed=row.seed, marks=row.marks, numbers=row.numbers, settings=row.settings
+        )
+        run = RunFolder(folder / address(study, config, split))
+        done = run.root / "row.json"
+        if console is not None:
+            state = "there" if done.exists() else "computing"
+            console.print(f"{position}/{len(rows)} {row.name}, seed {row.seed}: {state}", highlight=False, markup=False)
+        if not done.exists():
+            began = time.monotonic()
+            train(
+                study,
+                recipe=row.recipe,
+                profile=profile,
+                marks=row.marks,
+                numbers=row.numbers,
+                seed=row.seed,
+                settings=row.settings,
+                out=run.root,
+                resume=run.config_file.exists(),
+            )
+            evaluate(run.root, split=split)
+            minutes = (time.monotonic() - began) / 60
+            # Written last: a row with this file is done.
+            write_text(done, json.dumps({"name": row.name, "minutes": round(minutes, 2)}) + "\n")
+        yield Result(
+            row=row,
+            folder=run.root,
+            cases=read_cases(run.evaluation(split, ".csv")),
+            numbers=read_cases(run.evaluation(split, "-numbers.csv")),
+            minutes=float(json.loads(done.read_text(encoding="utf-8"))["minutes"]),
+        )
+
+
+def address(study: Study, config: RunConfig, split: str) -> str:
+    """The name of a row's folder: a hash of all that decides its result.
+
+    Where it is computed (``runtime``) does not count. Marks and numbers count by their content, not their name.
+    """
+    decides: dict[str, object] = {
+        "generation": GENERATION,
+        "split": split,
+        "config": config.model_dump(mode="json", exclude={"runtime", "data"}),
+        "size": config.data.size,
+        "settings": study.settings.model_dump(mode="json"),
+        "cases": [(case.id, case.sha256, case.group, case.split) for case in study.cases],
+    }
+    if config.reads_numbers:
+        numbers = study.numbers(config.data.numbers)
+        decides["numbers"] = [(*key, number.value, number.low, number.high) for key, number in sorted(numbers.items())]
+    if config.reads_marks:
+        name = mark_set(study, config.data.marks)
+        decides["marks"] = study.marks.fingerprint(name, [case.id for case in study.cases])
+    text = json.dumps(decides, sort_keys=True, default=str)
+    return f"{config.recipe}-{config.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def read_cases(path: Path) -> pd.DataFrame:
+    """A table of an evaluation; ids and groups stay text (007 is not 7)."""
+    return pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=True)
+
+
+def by_name(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Results of one name together, in the order in which the names first come."""
+    named: dict[str, list[Result]] = {}
+    for result in results:
+        named.setdefault(result.row.name, []).append(result)
+    return named
