@@ -12,7 +12,7 @@ from PIL import Image
 from tallymark.data.settings import SplitSettings
 from tallymark.data.study import Study
 from tallymark.datasets.busi import import_busi
-from tallymark.datasets.pairs import import_pairs, parse_codes
+from tallymark.datasets.pairs import ImportReport, import_pairs, parse_codes
 from tallymark.datasets.phantom import make_phantom_volume, write_phantoms
 from tallymark.errors import ConfigError, GeometryError, ReadError, StudyError
 
@@ -172,6 +172,16 @@ def test_label_images_hold_several_structures(tmp_path: Path) -> None:
     assert "Labels that belong to no structure: 7." in report.notes
 
 
+def test_phantoms_of_two_structures(tmp_path: Path) -> None:
+    root = write_phantoms(tmp_path, 6, size=64, normals=0.0, structures=2)
+    codes = parse_codes("lesion=1,muscle=2")
+    report = import_pairs(root / "images", root / "masks", root / "study", codes=codes)
+    assert report.with_structure == {"lesion": 6, "muscle": 6}
+    study = Study.open(root / "study")
+    for case in study.cases:
+        assert not (study.truth.mask(case, "lesion") & study.truth.mask(case, "muscle")).any()
+
+
 @pytest.mark.parametrize("text", ["", "kidney", "kidney=", "kidney=0", "kidney=1,kidney=2", "=1", "kidney=1;2"])
 def test_codes_that_cannot_be_read(text: str) -> None:
     with pytest.raises(ConfigError, match="codes"):
@@ -248,20 +258,17 @@ def _mode(path: Path) -> str:
         return picture.mode
 
 
-def test_busi_as_it_is_published(shared_data: Path, tmp_path: Path) -> None:
-    report = import_busi(shared_data / "busi", tmp_path / "lesions")
-    assert (report.cases, report.with_structure, report.channels) == (516, {"lesion": 516}, 1)
-    assert report.strata == {"benign": 350, "malignant": 166}
-    assert report.notes == ()
-    study = Study.open(tmp_path / "lesions")
-    groups_of = {split: {case.group for case in study.split(split)} for split in report.splits}
-    assert sum(len(groups) for groups in groups_of.values()) == len(set.union(*groups_of.values())) == report.groups
-
-    report = import_busi(shared_data / "busi" / "Dataset_BUSI_with_GT", tmp_path / "all", normals=True)
-    assert (report.cases, report.empty, report.with_structure) == (619, 103, {"lesion": 516})
-    study = Study.open(tmp_path / "all")
+def test_busi_as_it_is_published(busi: ImportReport) -> None:
+    assert (busi.cases, busi.with_structure, busi.empty, busi.channels) == (619, {"lesion": 516}, 103, 1)
+    assert busi.strata == {"benign": 350, "malignant": 166, "normal": 103}
+    assert busi.notes == ()
+    study = Study.open(busi.study)
+    groups_of = {split: {case.group for case in study.split(split)} for split in busi.splits}
+    assert (
+        sum(len(groups) for groups in groups_of.values()) == len(set.union(*groups_of.values())) == busi.groups == 475
+    )
     several = [case for case in study.cases if len(study.truth.rows(case.id, "lesion")) > 1]
-    assert len(several) == report.several_masks == 13
+    assert len(several) == busi.several_masks == 13
     for case in several:
         paths = [row.path for row in study.truth.rows(case.id, "lesion")]
         union = np.logical_or.reduce([_grey(path) > 0 for path in paths])

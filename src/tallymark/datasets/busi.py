@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tallymark.data.settings import SplitSettings
-from tallymark.datasets.naming import pair_files
-from tallymark.datasets.pairs import ImportReport, Track, study_of_pairs
+from tallymark.datasets.pairs import ImportReport, Track, import_pairs
 from tallymark.errors import ReadError
 
 _DATASET = "Dataset_BUSI_with_GT"
@@ -50,6 +49,18 @@ def import_busi(
         ReadError: this is not BUSI, or a file cannot be read.
         StudyError: names that do not pair up, an image without a group, or a study that is there already.
         GeometryError: an image and a mask of different size.
+
+    Example:
+        >>> import tempfile, PIL.Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("benign", "malignant", "normal"):
+        ...     (folder / name).mkdir()
+        ...     PIL.Image.new("L", (4, 4)).save(folder / name / f"{name} (1).png")
+        ...     PIL.Image.new("1", (4, 4), name != "normal").save(folder / name / f"{name} (1)_mask.png")
+        >>> import_busi(folder, folder / "study").strata
+        {'benign': 1, 'malignant': 1}
+        >>> import_busi(folder, folder / "all", normals=True).empty
+        1
     """
     folder = Path(folder)
     root = folder / _DATASET if (folder / _DATASET).is_dir() else folder
@@ -66,11 +77,12 @@ def import_busi(
     if groups is None:
         beside = (root / "groups.csv", root.parent / "groups.csv")
         groups = next((path for path in beside if path.is_file()), None)
-    pairs = [pair for pair in pair_files(root) if pair.stratum in classes]
-    return study_of_pairs(
-        pairs,
+    return import_pairs(
+        root,
+        None,
         study,
         groups=groups,
+        strata=classes,
         structure="lesion",
         name="busi",
         channels=1,

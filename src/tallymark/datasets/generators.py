@@ -33,6 +33,10 @@ class MarkOptions:
 
     Raises:
         ConfigError: a share outside (0, 1] or an unknown ``per``.
+
+    Example:
+        >>> MarkOptions(share=0.04).per
+        'image'
     """
 
     share: float = 0.08

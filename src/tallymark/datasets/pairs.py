@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from tallymark.data.cases import Case
-from tallymark.data.formats import VOLUMES, Geometry, decode, suffix_of
-from tallymark.data.images import file_sha256, read_image, read_labels, read_mask
 from tallymark.data.settings import SPLITS, ImageSettings, SplitSettings, StudySettings
 from tallymark.data.study import Study
 from tallymark.data.tables import read_table
 from tallymark.data.truth import TruthRow
+from tallymark.datasets.inspection import Look, Track, dimension_of, look_at_all
 from tallymark.datasets.naming import MASK_ENDINGS, Pair, pair_files, some
-from tallymark.errors import ConfigError, GeometryError, ReadError, StudyError
+from tallymark.errors import ConfigError, StudyError
 from tallymark.measure.definition import Statistic
 
-__all__ = [
-    "MASK_ENDINGS",
-    "ImportReport",
-    "Pair",
-    "Track",
-    "import_pairs",
-    "pair_files",
-    "parse_codes",
-    "study_of_pairs",
-]
-
-Track = Callable[[Iterable[Any]], Iterable[Any]]
-"""Wraps what is worked through, to show progress; ``iter`` shows none."""
+__all__ = ["MASK_ENDINGS", "ImportReport", "Pair", "Track", "import_pairs", "pair_files", "parse_codes"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +75,7 @@ def import_pairs(
     codes: Mapping[str, Sequence[int]] | None = None,
     endings: Sequence[str] = MASK_ENDINGS,
     recursive: bool = True,
+    strata: Collection[str] | None = None,
     allow_missing: bool = False,
     skip_empty: bool = False,
     name: str | None = None,
@@ -114,6 +99,7 @@ def import_pairs(
         codes: structure to its labels, for label images; see :func:`parse_codes`.
         endings: what may follow an image's name in the name of its mask.
         recursive: look into sub-folders too.
+        strata: take the images of these sub-folders only; None for all.
         allow_missing: keep images without a mask.
         skip_empty: leave out images whose masks are all empty.
         name: of the study; None for the name of its folder.
@@ -141,55 +127,24 @@ def import_pairs(
         (10, {'lesion': 10}, 1)
     """
     pairs = pair_files(images, masks, endings=endings, recursive=recursive, allow_missing=allow_missing)
-    return study_of_pairs(
-        pairs,
-        study,
-        groups=groups,
-        structure=structure,
-        codes=codes,
-        skip_empty=skip_empty,
-        name=name,
-        channels=channels,
-        keep_spacing=keep_spacing,
-        split=split,
-        overwrite=overwrite,
-        track=track,
-    )
-
-
-def study_of_pairs(
-    pairs: Sequence[Pair],
-    study: Path | str,
-    *,
-    groups: Path | str | None = None,
-    structure: str = "lesion",
-    codes: Mapping[str, Sequence[int]] | None = None,
-    skip_empty: bool = False,
-    name: str | None = None,
-    channels: Literal[1, 3] | None = None,
-    keep_spacing: bool = True,
-    split: SplitSettings | None = None,
-    overwrite: bool = False,
-    track: Track = iter,
-) -> ImportReport:
-    """As :func:`import_pairs`, of pairs that are found already."""
+    if strata is not None:
+        pairs = [pair for pair in pairs if pair.stratum in strata]
     study = Path(study)
     of = {structure: ()} if codes is None else {name: tuple(labels) for name, labels in codes.items()}
     group_of = {pair.id: pair.id for pair in pairs} if groups is None else _read_groups(Path(groups), pairs)
-    looks = _look_at_all(pairs, of, track)
+    looks = look_at_all(pairs, of, track)
     kept = [look for look in looks if not (skip_empty and look.pair.masks and not any(look.present.values()))]
     if not kept:
         raise StudyError(
             "no image is left", found=f"{len(looks)} images, all with empty masks", remedy="keep empty masks"
         )
-    dimension = _dimension(kept)
     if channels is None:
         channels = 3 if any(look.coloured for look in kept) else 1
     settings = StudySettings(
         name=name or study.resolve().name,
         structures=tuple(of),
         statistics=tuple(Statistic(f"{structure}_fraction", "area_fraction", (structure,)) for structure in of),
-        image=ImageSettings(channels=channels, dimension=dimension),
+        image=ImageSettings(channels=channels, dimension=dimension_of(kept)),
         split=split or SplitSettings(),
     )
     cases = [
@@ -254,121 +209,6 @@ def parse_codes(text: str) -> dict[str, tuple[int, ...]]:
     return codes
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What one pair of files was found to hold."""
-
-    pair: Pair
-    sha256: str
-    space: tuple[int, ...]
-    spacing: tuple[float, ...] | None
-    coloured: bool
-    present: Mapping[str, bool]
-    strange_labels: frozenset[int]
-    differs: str
-
-
-def _look_at_all(pairs: Sequence[Pair], of: Mapping[str, tuple[int, ...]], track: Track) -> list[_Look]:
-    """Decode everything once; one error for all files that cannot be used."""
-
-    def attempt(pair: Pair) -> _Look | ReadError:
-        try:
-            return _look_at(pair, of)
-        except ReadError as error:
-            return error
-
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        results = list(track(_Sized(pool.map(attempt, pairs), len(pairs))))
-    unreadable = [result for result in results if isinstance(result, ReadError)]
-    looks = [result for result in results if isinstance(result, _Look)]
-    differing = [look.differs for look in looks if look.differs]
-    if len(unreadable) == 1 and not differing:
-        raise unreadable[0]
-    if unreadable:
-        found = f"{len(unreadable)} that cannot be read: {some(f'{e.where} ({e.what})' for e in unreadable)}"
-        if differing:
-            found += f"; {len(differing)} that do not fit: {some(differing)}"
-        raise ReadError("some images or masks cannot be used", found=found, remedy=unreadable[0].remedy)
-    if differing:
-        raise GeometryError(
-            "images and their masks differ",
-            found=f"{len(differing)}: {some(differing)}",
-            remedy="export every mask on the grid of its image",
-        )
-    return looks
-
-
-class _Sized:
-    """An iterator whose length is known, so that progress can be shown."""
-
-    def __init__(self, items: Iterable[Any], length: int) -> None:
-        self._items, self._length = items, length
-
-    def __iter__(self) -> Any:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return self._length
-
-
-def _look_at(pair: Pair, of: Mapping[str, tuple[int, ...]]) -> _Look:
-    image = read_image(pair.image)
-    pixels = image.pixels
-    present = dict.fromkeys(of, False)
-    labels: set[int] = set()
-    differs = ""
-    for path in pair.masks:
-        if any(of.values()):
-            values = read_labels(path)
-            found = set(np.unique(values).tolist())
-            labels |= found
-            shape = values.shape
-            present = {name: here or bool(found & set(of[name])) for name, here in present.items()}
-        else:
-            mask = read_mask(path)
-            shape = mask.shape
-            present = {name: here or bool(mask.any()) for name, here in present.items()}
-        if shape != image.space:
-            differs = f"{path} is {_size(shape)}, its image {_size(image.space)}"
-        elif suffix_of(path) in VOLUMES and not _same_geometry(decode(path).geometry, image.geometry):
-            differs = f"{path} has another spacing, origin or orientation than its image"
-    known = {0}.union(*of.values())
-    return _Look(
-        pair=pair,
-        sha256=file_sha256(pair.image),
-        space=image.space,
-        spacing=image.spacing,
-        coloured=pixels.shape[-1] == 3 and bool((pixels != pixels[..., :1]).any()),
-        present=present,
-        strange_labels=frozenset(labels - known),
-        differs=differs,
-    )
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(side) for side in shape)
-
-
-def _same_geometry(mask: Geometry | None, image: Geometry | None) -> bool:
-    """Whether two grids are one, up to the rounding of headers."""
-    if mask is None or image is None:
-        return mask is image
-    return all(
-        len(a) == len(b) and np.allclose(a, b, rtol=1e-4, atol=1e-3)
-        for a, b in ((mask.origin, image.origin), (mask.direction, image.direction), (mask.spacing, image.spacing))
-    )
-
-
-def _dimension(looks: Sequence[_Look]) -> Literal[2, 3]:
-    by_axes: dict[int, list[str]] = defaultdict(list)
-    for look in looks:
-        by_axes[len(look.space)].append(look.pair.image.name)
-    if len(by_axes) > 1:
-        found = "; ".join(f"{len(names)} with {axes} axes: {some(names)}" for axes, names in sorted(by_axes.items()))
-        raise GeometryError("pictures and volumes are mixed", found=found, remedy="import them as two studies")
-    return 3 if 3 in by_axes else 2
-
-
 def _read_groups(path: Path, pairs: Sequence[Pair]) -> dict[str, str]:
     table = read_table(path, ("id", "group"), extra=True)
     group_of: dict[str, str] = {}
@@ -392,7 +232,7 @@ def _read_groups(path: Path, pairs: Sequence[Pair]) -> dict[str, str]:
 
 
 def _notes(
-    looks: Sequence[_Look], cases: Sequence[Case], of: Mapping[str, tuple[int, ...]], groups: Path | str | None
+    looks: Sequence[Look], cases: Sequence[Case], of: Mapping[str, tuple[int, ...]], groups: Path | str | None
 ) -> Iterable[str]:
     if groups is None:
         yield (

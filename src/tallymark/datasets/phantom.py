@@ -13,6 +13,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -135,7 +136,13 @@ def make_phantom_volume(
 
 
 def write_phantoms(
-    folder: Path, count: int, seed: int = 0, *, size: int | tuple[int, int] = 128, normals: float = 0.1
+    folder: Path | str,
+    count: int,
+    seed: int = 0,
+    *,
+    size: int | tuple[int, int] = 128,
+    normals: float = 0.1,
+    structures: Literal[1, 2] = 1,
 ) -> Path:
     """Write ``images/``, ``masks/`` (``NAME_mask.png``) and ``groups.csv`` that :func:`import_pairs` reads.
 
@@ -147,6 +154,7 @@ def write_phantoms(
         seed: another seed gives other patients; image i depends on nothing but seed, size, normals and i.
         size: side in pixels, or (height, width).
         normals: share of patients without a lesion, 0 to 1; their masks are empty.
+        structures: 1: binary masks of the lesion; 2: label images ``NAME_labels.png``, lesion 1 and muscle 2.
 
     Returns:
         ``folder``.
@@ -177,10 +185,15 @@ def write_phantoms(
             table.writerow(("id", "group"))
             for index, (patient, view) in zip(range(count), _patients(seed), strict=False):
                 normal = bool(named_rng("normal", seed, patient).random() < normals)
-                image, mask = make_phantom(f"{seed}/{patient}", size, normal=normal, view=view)
+                phantom = draw_phantom(f"{seed}/{patient}", size, normal=normal, view=view)
                 name = f"phantom_{index:04d}"
-                Image.fromarray(image).save(folder / "images" / f"{name}.png")
-                Image.fromarray(mask).save(folder / "masks" / f"{name}_mask.png")
+                Image.fromarray(phantom.image).save(folder / "images" / f"{name}.png")
+                lesion, muscle = phantom.masks["lesion"], phantom.masks["muscle"]
+                if structures == 1:
+                    Image.fromarray(lesion).save(folder / "masks" / f"{name}_mask.png")
+                else:
+                    labels = lesion + np.uint8(2) * muscle
+                    Image.fromarray(labels).save(folder / "masks" / f"{name}_labels.png")
                 table.writerow((name, f"patient_{patient:04d}"))
     except OSError as error:
         raise StorageError(
