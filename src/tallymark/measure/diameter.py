@@ -55,8 +55,6 @@ def diameters(mask: Bool[np.ndarray, "r c"], spacing_mm: Sequence[float]) -> tup
     Source: the contour convention of scikit-image's ``feret_diameter_max``.
 
     Example:
-        >>> diameters(np.ones((1, 4), bool), (2.0, 0.5))
-        (2.0, 2.0)
         >>> diameters(np.ones((1, 4), bool), (1.0, 1.0))
         (4.0, 1.0)
     """

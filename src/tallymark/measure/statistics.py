@@ -237,7 +237,7 @@ def pixel_edges(mask: Bool[np.ndarray, "*space"], spacing_mm: Sequence[float]) -
         GeometryError: spacing that is not positive and finite, or of another dimension than the mask.
 
     Example:
-        >>> pixel_edges(np.ones((2, 2), bool), (0.5, 2)).tolist()
+        >>> pixel_edges(np.ones((2, 2), bool), (0.5, 2.0)).tolist()
         [0.5, 2.0]
     """
     edges = np.asarray(spacing_mm, dtype=np.float64)
