@@ -40,5 +40,5 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 # A shape such as "b k *space" is no emphasis; the signature shows it.
 napoleon_attr_annotations = False
-# A class may be imported from its room as well as from its module; there may be no results yet.
-suppress_warnings = ["ref.python", "toc.empty_glob"]
+# A class may be imported from its room as well as from its module.
+suppress_warnings = ["ref.python"]
