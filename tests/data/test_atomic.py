@@ -114,7 +114,7 @@ for turn in itertools.count():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("kills", [5, pytest.param(60, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [5, pytest.param(40, marks=pytest.mark.full)])
 def test_a_kill_in_the_middle_leaves_the_old_or_the_new_file(tmp_path: Path, kills: int) -> None:
     path = tmp_path / "a.txt"
     for attempt in range(kills):

@@ -309,7 +309,7 @@ print(int(cache.images.sum(dtype="int64")), flush=True)
 """
 
     @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-    @pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.full)])
+    @pytest.mark.parametrize("kills", [4, pytest.param(25, marks=pytest.mark.full)])
     def test_a_kill_in_the_middle_leaves_no_half_cache(self, study: Study, tmp_path: Path, kills: int) -> None:
         expected = open_cache(study, (256, 256), folder=tmp_path / "whole").images.sum(dtype=np.int64)
         for attempt in range(kills):

@@ -17,7 +17,6 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallymark.data.formats import turn
 from tallymark.data.images import (
     Image,
     file_sha256,
@@ -29,6 +28,7 @@ from tallymark.data.images import (
     robust_window,
     write_mask,
 )
+from tallymark.data.picture_files import turn
 from tallymark.errors import ConfigError, GeometryError, ReadError, StorageError
 
 SPACING = (2.5, 0.8, 0.6)  # (plane,) row, column

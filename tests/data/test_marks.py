@@ -407,7 +407,7 @@ while True:
 """
 
     @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-    @pytest.mark.parametrize("kills", [5, pytest.param(80, marks=pytest.mark.full)])
+    @pytest.mark.parametrize("kills", [5, pytest.param(40, marks=pytest.mark.full)])
     @pytest.mark.parametrize("kind", [None, "nfs"])
     def test_a_kill_in_the_middle_loses_no_acknowledged_mark(
         self, store: MarkStore, kills: int, kind: str | None
@@ -429,7 +429,7 @@ while True:
             marks = fresh.sets()["first"].marks
             assert acknowledged <= marks <= acknowledged + 1
             assert fresh.labels(f"c{marks - 1}", "first")["lesion"].sum() == 50
-        assert acknowledged > kills
+        assert acknowledged >= kills
 
     def test_the_file_can_be_copied_while_nobody_writes(self, store: MarkStore, tmp_path: Path) -> None:
         store.add_raster("a", "first", "lesion", ONE)

@@ -263,7 +263,7 @@ for turn in itertools.count(1):
 """
 
     @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-    @pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.full)])
+    @pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.full)])
     def test_a_kill_in_the_middle_leaves_a_whole_study_or_says_so(self, study: Study, kills: int) -> None:
         for attempt in range(kills):
             command = [sys.executable, "-c", self._FOREVER, str(study.folder)]
