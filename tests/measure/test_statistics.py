@@ -167,6 +167,13 @@ def test_diameters_are_those_of_all_pairs(mask: np.ndarray, spacing: tuple[float
         assert measure.diameters(mask, spacing) == pytest.approx(slow_diameters(mask, spacing))
 
 
+def test_of_equally_long_diameters_the_widest_counts() -> None:
+    # Two diameters of sqrt(13): (2.5, 0) to (-0.5, 2) and (2, -0.5) to (0, 2.5).
+    mask = np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0]], bool)
+    assert measure.diameters(mask, (1.0, 1.0)) == pytest.approx(slow_diameters(mask, (1.0, 1.0)))
+    assert measure.diameters(mask, (1.0, 1.0)) == pytest.approx((13**0.5, 7 / 13**0.5))
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 7), (5, 5), (4, 9)])
 def test_longest_diameter_is_the_feret_diameter_of_regionprops(rows: int, columns: int) -> None:
     mask = np.zeros((12, 12), bool)
