@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tallymark.cli.output import JsonOption, print_json
+from tallymark.cli.output import JsonOption, print_json, track
+
+if TYPE_CHECKING:
+    from tallymark.datasets.pairs import ImportReport
 
 app = typer.Typer(no_args_is_help=True, help="Turn a data set or a folder of images into a study.")
 
@@ -25,6 +28,9 @@ def images(
     masks: Annotated[Path | None, typer.Option(help="Folder of masks, paired by name; may be the same folder.")] = None,
     groups: Groups = None,
     structure: Annotated[str, typer.Option(help="What the masks outline.")] = "lesion",
+    codes: Annotated[str | None, typer.Option(help="Labels in the masks, for example kidney=1+2,tumour=2.")] = None,
+    skip_empty: Annotated[bool, typer.Option("--skip-empty", help="Leave out images whose masks are empty.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the study; marks and runs are kept.")] = False,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Keep images that have no mask.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -32,9 +38,20 @@ def images(
 
     Example: `tallymark import images --images photos --masks outlines my-study`
     """
-    from tallymark.datasets.pairs import import_pairs
+    from tallymark.datasets.pairs import import_pairs, parse_codes
 
-    report = import_pairs(images, masks, study, groups=groups, structure=structure, allow_missing=allow_missing)
+    report = import_pairs(
+        images,
+        masks,
+        study,
+        groups=groups,
+        structure=structure,
+        codes=None if codes is None else parse_codes(codes),
+        allow_missing=allow_missing,
+        skip_empty=skip_empty,
+        overwrite=overwrite,
+        track=track("reading"),
+    )
     _say(report, json)
 
 
@@ -44,6 +61,7 @@ def busi(
     study: StudyArgument,
     normals: Annotated[bool, typer.Option("--normals", help="Keep the images without a lesion.")] = False,
     groups: Groups = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the study; marks and runs are kept.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Breast ultrasound (BUSI): several masks an image are united; a groups.csv beside the images is used.
@@ -52,13 +70,11 @@ def busi(
     """
     from tallymark.datasets.busi import import_busi
 
-    _say(import_busi(folder, study, normals=normals, groups=groups), json)
+    report = import_busi(folder, study, normals=normals, groups=groups, overwrite=overwrite, track=track("reading"))
+    _say(report, json)
 
 
-def _say(report: object, json: bool) -> None:
-    from tallymark.datasets.pairs import ImportReport
-
-    assert isinstance(report, ImportReport)
+def _say(report: ImportReport, json: bool) -> None:
     if json:
         print_json(asdict(report))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +23,18 @@ def progress_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def track(what: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """A bar on standard error around anything that takes more than a moment; nothing where that is no terminal."""
+
+    def tracked(items: Iterable[Any]) -> Iterable[Any]:
+        from rich.progress import track as bar
+
+        console = progress_console()
+        return bar(items, what, console=console, transient=True, disable=not console.is_terminal)
+
+    return tracked
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from tallymark.cli.output import JsonOption, print_json
+from tallymark.cli.output import JsonOption, print_json, track
 
 
 def weaken(
     study: Annotated[Path, typer.Argument(help="The study folder.", metavar="STUDY")],
+    mark_set: Annotated[str, typer.Option("--as", help="Name of the mark set.")],
     marks: Annotated[
         str, typer.Option(help="Kind of mark and its share of the structure, NAME[:SHARE].")
     ] = "erosion:8%",
-    mark_set: Annotated[
-        str | None, typer.Option("--as", help="Name of the mark set; NAME and share if left away.")
-    ] = None,
-    per: Annotated[str, typer.Option(help="image: one share for all; component: each component is marked.")] = "image",
+    per: Annotated[
+        Literal["image", "component"], typer.Option(help="Mark each structure once, or each of its components.")
+    ] = "image",
     variant: Annotated[int, typer.Option(help="Another draw of the same kind.")] = 0,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a simulated set of this name.")] = False,
     json: JsonOption = False,
@@ -31,7 +31,9 @@ def weaken(
     from tallymark.data.study import Study
     from tallymark.datasets.weaken import weaken as run_weaken
 
-    report = run_weaken(Study.open(study), marks=marks, mark_set=mark_set, per=per, variant=variant, replace=replace)
+    report = run_weaken(
+        Study.open(study), marks, mark_set, per=per, variant=variant, replace=replace, track=track("marking")
+    )
     if json:
         print_json(asdict(report))
     else:

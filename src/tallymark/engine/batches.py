@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -233,5 +233,6 @@ def _unit_interval(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32)
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
+    """``__getitems__`` has made the batch already; PyTorch's type of this hook knows only lists."""
     return batch

@@ -28,16 +28,16 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """What the run reads from the study."""
 
-    size: tuple[Annotated[int, Field(ge=8)], ...] = Field((96, 96), description="rows, columns (planes first in 3-D)")
-    marks: str | None = Field(None, description="mark set; None: the only one there is")
-    numbers: str | None = Field(None, description="number variant; None: recorded, or the only simulated one")
+    size: tuple[Annotated[int, Field(ge=8)], ...] = Field(default=(96, 96), description="(planes,) rows, columns")
+    marks: str | None = Field(default=None, description="mark set; None: the only one there is")
+    numbers: str | None = Field(default=None, description="number variant; None: recorded, or the only one")
 
 
 class ModelConfig(_Section):
     """Which network."""
 
     name: str = "unet"
-    weights: str = Field("random", description="random, imagenet (downloads) or a local file")
+    weights: str = Field(default="random", description="random, imagenet (downloads) or a local file")
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
 
 
@@ -83,8 +83,8 @@ class AugmentConfig(_Section):
         0.0,
         description="share of the views that are turned, shrunk and shifted inside the frame",
     )
-    rotation: Annotated[float, Field(ge=0, le=180)] = Field(15.0, description="largest turn, degrees (2-D only)")
-    shrink: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="smallest scale; an image is never enlarged")
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(default=15.0, description="degrees, in 2-D")
+    shrink: Annotated[float, Field(gt=0, le=1)] = Field(default=0.8, description="smallest scale; never enlarged")
     brightness: Annotated[float, Field(ge=0, le=1)] = 0.1
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.2
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -102,25 +102,25 @@ class OptimConfig(_Section):
         0.05,
         description="share of all steps over which the learning rate rises from zero",
     )
-    gradient_clip: Weight = Field(1.0, description="largest gradient norm; 0: none")
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="averaged weights; 0: none")
+    gradient_clip: Weight = Field(default=1.0, description="largest gradient norm; 0: none")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.99, description="averaged weights; 0: none")
 
 
 class RuntimeConfig(_Section):
     """Where and how it is computed; none of these changes what is learned, beyond rounding."""
 
-    accelerator: str = Field("auto", description="as Lightning's Trainer: auto, cpu, gpu")
+    accelerator: str = Field(default="auto", description="as Lightning's Trainer: auto, cpu, gpu")
     devices: int | str = "auto"
     nodes: Annotated[int, Field(ge=1)] = 1
-    precision: str = Field("auto", description="auto: bf16-mixed where the hardware has it, else 32-true")
-    workers: Annotated[int, Field(ge=0)] = Field(0, description="loader processes; the cache is mapped, 0 is fastest")
-    checkpoint_every: Annotated[int, Field(ge=1)] = Field(1, description="epochs between two checkpoints")
+    precision: str = Field(default="auto", description="auto: bf16-mixed where the hardware has it, else 32-true")
+    workers: Annotated[int, Field(ge=0)] = Field(default=0, description="loader processes; 0 is fastest here")
+    checkpoint_every: Annotated[int, Field(ge=1)] = Field(default=1, description="epochs between two checkpoints")
 
 
 class PredictConfig(_Section):
     """How the trained network is asked."""
 
-    flips: bool = Field(True, description="average over the flips that the training saw")
+    flips: bool = Field(default=True, description="average over the flips that the training saw")
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 

@@ -122,8 +122,8 @@ def evaluate(
         name=name,
         recipe=model.config.recipe,
         supervised=model.config.reads_masks,
-        scores={structure: overlap_scores(rows) for structure, rows in cases.groupby("structure", sort=False)},
-        numbers={statistic: number_scores(rows) for statistic, rows in number_cases.groupby("statistic", sort=False)},
+        scores={str(key): overlap_scores(rows) for key, rows in cases.groupby("structure", sort=False)},
+        numbers={str(key): number_scores(rows) for key, rows in number_cases.groupby("statistic", sort=False)},
         cases=cases,
         number_cases=number_cases,
     )

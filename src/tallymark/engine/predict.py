@@ -12,11 +12,10 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
 from tallymark.data.formats import VOLUMES, suffix_of
 from tallymark.data.images import Image, normalise, read_image, write_mask
-from tallymark.data.resize import resize_image
+from tallymark.data.resize import resize_image, upsample_probability
 from tallymark.data.tables import write_table
 from tallymark.datasets.naming import pair_files
 from tallymark.engine.augment import AXES
@@ -87,9 +86,8 @@ def predictions(model: Model, requests: Iterable[Request], *, batch_size: int = 
         inputs = [_network_input(image, model) for image in images]
         probability = flip_averaged(model, torch.from_numpy(np.stack(inputs)).to(device))
         for request, image, prob in zip(some, images, probability, strict=True):
-            # Back to the original size with the same pixel-centre convention as on the way down.
-            full = functional.interpolate(prob[None], image.space, mode="bilinear" if prob.ndim == 3 else "trilinear")
-            yield _prediction(request, image, full[0].cpu().numpy(), model)
+            full = upsample_probability(prob.cpu().numpy(), image.space)
+            yield _prediction(request, image, full, model)
 
 
 @torch.inference_mode()

@@ -73,7 +73,7 @@ class RunFolder:
     def study_folder(self) -> Path:
         """The study that the run was trained on."""
         environment = json.loads(self.environment_file.read_text(encoding="utf-8"))
-        return (self.root / environment["study"]).resolve()
+        return (self.root / str(environment["study"])).resolve()
 
     def begin(self, config: RunConfig, study: Path, weights: Mapping[str, str]) -> None:
         """Claim the folder for a new run and write down what it will be.

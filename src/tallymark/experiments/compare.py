@@ -43,7 +43,7 @@ def per_case(cases: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     rows = pd.concat(cases)
     rows = rows[rows["true_pixels"] > 0]
-    return rows.groupby(["id", "group"], as_index=False, sort=True)["iou"].mean()
+    return rows.groupby(["id", "group"], sort=True)[["iou"]].mean().reset_index()
 
 
 def difference(

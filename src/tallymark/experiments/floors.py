@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from skimage.transform import resize
 
+from tallymark.data.resize import resize_mask_fraction, upsample_probability
 from tallymark.data.study import Study
 from tallymark.engine.config import RunConfig
 from tallymark.engine.evaluate import study_references
@@ -73,9 +73,7 @@ def position_maps(study: Study, task: Task) -> tuple[dict[str, Float[np.ndarray,
         masks = [study.truth.mask(case, structure) for case in study.split("train")]
         masks = [mask for mask in masks if mask.any()]
         shape = (_SIDE,) * task.dimension
-        maps[structure] = np.mean(
-            [resize(mask.astype(np.float32), shape, anti_aliasing=True) for mask in masks], axis=0
-        )
+        maps[structure] = np.mean([resize_mask_fraction(mask, shape) for mask in masks], axis=0)
         typical[structure] = float(np.median([mask.mean() for mask in masks]))
     return maps, typical
 
@@ -87,7 +85,7 @@ def top_pixels(position: Float[np.ndarray, "*side"], shape: tuple[int, ...], cou
         >>> top_pixels(np.array([[0.0, 1.0], [0.2, 0.5]]), (2, 2), 2).astype(int).tolist()
         [[0, 1], [0, 1]]
     """
-    values = resize(position, shape, order=1, mode="edge", anti_aliasing=False).ravel()
+    values = upsample_probability(position[None], shape)[0].ravel()
     chosen = np.zeros(values.size, dtype=bool)
     chosen[np.argsort(-values, kind="stable")[:count]] = True
     return chosen.reshape(shape)
