@@ -98,5 +98,5 @@ def test_values_are_toml_and_bare_words_are_strings():
 
 
 def test_a_missing_settings_file_is_named():
-    with pytest.raises(ConfigError, match="nowhere.toml"):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
         resolve("paper", "small", file=Path("nowhere.toml"))

@@ -13,11 +13,11 @@ from PIL import Image
 from tallymark.data.images import read_image, read_mask
 from tallymark.data.study import Study
 from tallymark.engine.evaluate import evaluate
-from tallymark.engine.scoring import overlap_scores
 from tallymark.engine.model_file import FORMAT, load_model, save_model
-from tallymark.engine.predict import Request, flip_averaged, predict, predictions
+from tallymark.engine.predict import Request, enlargement, flip_averaged, predict, predictions
+from tallymark.engine.scoring import overlap_scores
 from tallymark.engine.train import train
-from tallymark.errors import CheckpointError, EvaluationError, GeometryError, ReadError
+from tallymark.errors import CheckpointError, EvaluationError, GeometryError, ReadError, StudyError
 from tiny import TINY
 
 
@@ -40,7 +40,8 @@ def test_masks_have_the_size_of_their_images_and_the_numbers_are_theirs(run, stu
         assert mask.shape == read_image(odd / f"{row.id}.png").space
         assert set(np.unique(mask)) <= {0, 255}
         assert row.value == pytest.approx((mask > 0).mean(), abs=1e-12)
-        assert Image.open(tmp_path / "out/overlays" / f"{row.id}.png").size == mask.shape[::-1]
+        drawn = read_image(tmp_path / "out/overlays" / f"{row.id}.png").space
+        assert drawn == tuple(length * enlargement(mask.shape) for length in mask.shape)
     written = pd.read_csv(tmp_path / "out/numbers.csv")
     assert written["id"].tolist() == [f"case {i}" for i in range(3)]
 
@@ -121,9 +122,8 @@ def test_any_folder_of_images_with_masks(run, study, tmp_path):
         assert evaluation.scores["lesion"][key] == pytest.approx(own.scores["lesion"][key])
     assert (tmp_path / "scores/evaluation-new-images.json").exists()
     next(masks.iterdir()).unlink()
-    with pytest.raises((EvaluationError, ReadError, Exception)) as caught:
+    with pytest.raises(StudyError, match="without a mask"):
         evaluate(run, images=images, masks=masks, out=tmp_path / "again")
-    assert "mask" in str(caught.value)
 
 
 def test_a_missing_prediction_fails(run):
@@ -145,7 +145,7 @@ def test_a_prediction_of_another_size_fails(run):
 def test_an_unfinished_run_and_half_a_request_say_so(run, tmp_path):
     with pytest.raises(EvaluationError, match="both"):
         evaluate(run, images=tmp_path)
-    with pytest.raises(EvaluationError, match="nothing to score"):
+    with pytest.raises(StudyError, match="unknown split"):
         evaluate(run, split="nowhere")
     (run / "model.pt").unlink()
     with pytest.raises(CheckpointError, match="train"):

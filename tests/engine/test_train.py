@@ -13,13 +13,13 @@ import time
 import pandas as pd
 import pytest
 import torch
-from tiny import TINY
 
 from tallymark.data.study import Study
 from tallymark.engine.evaluate import evaluate
 from tallymark.engine.model_file import load_model
 from tallymark.engine.train import train
 from tallymark.errors import CheckpointError, ConfigError, GeometryError, StorageError, StudyError
+from tiny import TINY
 
 
 def weights(run):

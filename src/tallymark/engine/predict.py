@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from tallymark.data.tables import write_table
 from tallymark.datasets.naming import pair_files
 from tallymark.engine.augment import AXES
 from tallymark.engine.model_file import Model, load_model
+from tallymark.engine.objective import Task, needs_spacing
 from tallymark.engine.run_folder import RunFolder
 from tallymark.errors import GeometryError
 from tallymark.measure import evaluate as measure_statistics
@@ -74,7 +76,7 @@ def predict(run: Path | str, images: Path | str, out: Path | str, *, batch_size:
         StorageError: a result cannot be written.
     """
     model = load_model(_model_file(Path(run)), device=best_device())
-    requests = [Request(pair.id, pair.image) for pair in pair_files(Path(images), None)]
+    requests = [Request(pair.id, pair.image) for pair in pair_files(Path(images), allow_missing=True)]
     return write_predictions(predictions(model, requests, batch_size=batch_size), model, Path(out))
 
 
@@ -177,13 +179,25 @@ def _network_input(image: Image, model: Model) -> Float[np.ndarray, "c *space"]:
     return np.moveaxis(resize_image(pixels, model.config.data.size), -1, 0).astype(np.float32)
 
 
+def numbers_of(
+    request: Request, image: Image, masks: Mapping[str, Bool[np.ndarray, "*space"]], task: Task
+) -> dict[str, float]:
+    """The study's statistics of some masks of an image, in the units of its table; NaN where a pixel's size is needed
+    and not known.
+    """
+    spacing = request.spacing_mm or image.spacing
+    unknown = {} if spacing is not None else dict.fromkeys(needs_spacing(task.statistics), math.nan)
+    measured = measure_statistics(
+        [statistic for statistic in task.statistics if statistic.name not in unknown],
+        masks,
+        spacing_mm=spacing,
+        image=normalise(image, task.image_channels, task.window),
+    )
+    return measured | unknown
+
+
 def _prediction(request: Request, image: Image, probability: np.ndarray, model: Model) -> Prediction:
     cut = probability > model.config.predict.threshold
     masks = dict(zip(model.task.structures, cut, strict=True))
-    numbers = measure_statistics(
-        model.task.statistics,
-        masks,
-        spacing_mm=request.spacing_mm or image.spacing,
-        image=normalise(image, model.task.image_channels, model.task.window),
-    )
+    numbers = numbers_of(request, image, masks, model.task)
     return Prediction(request, image, probability, masks, numbers)

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tallymark.data.images import normalise, read_image
+from tallymark.data.images import read_image
 from tallymark.engine.objective import Task
-from tallymark.engine.predict import Request
+from tallymark.engine.predict import Request, numbers_of
 from tallymark.errors import GeometryError
 from tallymark.measure import Overlap, bland_altman
-from tallymark.measure import evaluate as measure_statistics
 
 POLICY = {
     "per_image": "mean over the images whose true mask is not empty",
@@ -95,11 +94,7 @@ def score(
                     "marks_hit": 0 if marks is None else int((marks & masks[structure]).sum()),
                 }
             )
-        shown = normalise(image, task.image_channels, task.window)
-        measured, true_numbers = (
-            measure_statistics(task.statistics, of, spacing_mm=request.spacing_mm or image.spacing, image=shown)
-            for of in (masks, truth)
-        )
+        measured, true_numbers = (numbers_of(request, image, of, task) for of in (masks, truth))
         for statistic in task.statistics:
             name = statistic.name
             numbers.append(
