@@ -75,11 +75,11 @@ def test_hard_area_counts_pixels_and_still_has_a_gradient():
 
 
 # A refactor must show the same losses; a change that means to alter them changes these figures and says so.
-GOLDEN = {"paper": [], "full": []}
+GOLDEN = {"paper": [0.8954, 0.8655, 0.9052, 0.8827], "full": [1.5641, 1.5618, 1.5853, 1.5792]}
 
 
 @pytest.mark.parametrize("recipe", GOLDEN)
 def test_golden_losses(study, recipe):
     run = train(study, recipe=recipe, settings=TINY)
     total = pd.read_csv(run.folder.metrics_file)["train/total"].tolist()
-    assert total == pytest.approx(GOLDEN[recipe], rel=2e-3)
+    assert total == pytest.approx(GOLDEN[recipe], rel=0.01)

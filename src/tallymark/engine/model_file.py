@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,17 +99,24 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
     return model
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_tensors(path: Path) -> Any:
+    """What ``torch.save`` wrote, with ``weights_only``: tensors and plain values, never code.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds anything else.
+    """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise CheckpointError(
-            "there is no trained model",
-            where=path,
-            remedy="train the run first, or finish it: 'tallymark train --resume'",
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError("cannot be read as a model", where=path, found=str(error).splitlines()[0]) from error
+        remedy = "train the run first, or finish it: 'tallymark train --resume'"
+        raise CheckpointError("there is no trained model", where=path, remedy=remedy) from error
+    except Exception as error:  # bytes at random make an unpickler raise almost anything
+        found = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError("cannot be read as a model", where=path, found=found) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_tensors(path)
     wanted = {"format", "config", "task", "state_dict"}
     if not isinstance(content, dict) or "format" not in content:
         raise CheckpointError("not a tallymark model", where=path, expected="a model.pt that 'tallymark train' wrote")

@@ -8,7 +8,7 @@ scores count every pixel of every image, and so see false alarms on empty images
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,9 +142,8 @@ def number_scores(rows: pd.DataFrame) -> dict[str, float | int | str | None]:
     }
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    listed = [float(value) for value in values]
-    return _finite(float(np.mean(listed))) if listed else None
+def _mean(values: pd.Series) -> float | None:
+    return _finite(float(values.mean())) if len(values) else None
 
 
 def _finite(value: float) -> float | None:

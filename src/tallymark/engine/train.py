@@ -20,12 +20,12 @@ from tallymark.data.study import Case, Study
 from tallymark.engine.batches import held_out_loader, training_loader
 from tallymark.engine.config import RunConfig
 from tallymark.engine.journal import Journal
-from tallymark.engine.model_file import Model, build_network, save_model
+from tallymark.engine.model_file import Model, build_network, read_tensors, save_model
 from tallymark.engine.module import Segmenter
 from tallymark.engine.objective import Task, lengths, needs_spacing
 from tallymark.engine.recipes import resolve
 from tallymark.engine.run_folder import RunFolder
-from tallymark.errors import CheckpointError, ConfigError, GeometryError, StorageError
+from tallymark.errors import ConfigError, GeometryError, StorageError
 from tallymark.pictures import curves
 
 
@@ -76,6 +76,7 @@ def train(
 
     Raises:
         ConfigError: a setting is wrong, the folder holds a run already, or there is none to resume.
+        CheckpointError: the checkpoint to resume from is damaged.
         StudyError: the study is damaged, or has nothing that the recipe can learn from.
         GeometryError: a number is in mm but the spacing of a training image is not known.
         StorageError: the disk is full or read-only; the last checkpoint is still whole.
@@ -95,16 +96,12 @@ def train(
     if not resume:
         folder.begin(config, study.folder, network.provenance._asdict())
     checkpoint = folder.checkpoint if resume and folder.checkpoint.exists() else None
+    if checkpoint is not None:
+        read_tensors(checkpoint)
     with _quiet(), _storage_errors(folder):
         trainer = _trainer(config, folder, console)
-        module = Segmenter(network, config, task)
-        try:
-            # weights_only: a checkpoint is data, never code.
-            trainer.fit(module, loader, held_out, ckpt_path=checkpoint, weights_only=True)
-        except (RuntimeError, KeyError, EOFError) as error:
-            if checkpoint is not None and trainer.global_step == 0:
-                raise CheckpointError("cannot resume from this checkpoint", where=checkpoint, found=error) from error
-            raise
+        # weights_only: a checkpoint is data, never code.
+        trainer.fit(Segmenter(network, config, task), loader, held_out, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
         if trainer.is_global_zero:

@@ -1,0 +1,73 @@
+"""The pictures in README and docs/results, made again from run folders.
+
+    python tools/pictures.py in-and-out RUN OUT.png       an image with its mark, and what comes out (synthetic studies)
+    python tools/pictures.py outlines RUN OUT.png         best to worst test cases as outlines alone
+
+Outlines are drawn on plain grey: real images are not ours to pass on.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tallymark.data.images import normalise, read_image, read_mask
+from tallymark.data.study import Study
+from tallymark.engine.evaluate import study_references
+from tallymark.engine.model_file import load_model
+from tallymark.engine.predict import enlargement, mask_file
+from tallymark.engine.run_folder import RunFolder
+from tallymark.experiments.grid import read_cases
+from tallymark.pictures import Panel, overlay, overlay_sheet
+
+SHOWN = 12
+
+
+def in_and_out(run: RunFolder, out: Path) -> None:
+    """The case with the best overlap among those of middling size, as it goes in and as it comes out."""
+    model = load_model(run.model_file)
+    cases = read_cases(run.evaluation("test", ".csv"))
+    cases = cases[cases["true_pixels"] > cases["true_pixels"].median()].sort_values("iou", ascending=False)
+    references = {r.request.id: r for r in study_references(Study.open(run.study_folder), "test", model.config)}
+    reference = references[cases["id"].iloc[0]]
+    structure, request = model.task.structures[0], reference.request
+    image = normalise(read_image(request.image), 1)
+    predicted = read_mask(mask_file(run.predictions("test"), request, structure, model))
+    nothing, enlarge = np.zeros_like(predicted), enlargement(predicted.shape)
+    marked = overlay(image, nothing, marks=reference.marks[structure], enlarge=enlarge)
+    outlined = overlay(image, predicted, truth=reference.truth(structure), enlarge=enlarge)
+    number = next(iter(reference.recorded.values()))
+    panels = [
+        Panel(overlay(image, nothing, enlarge=enlarge), "an image"),
+        Panel(marked, f"its number, {number:.1%}, and a mark"),
+        Panel(outlined, f"learned: this outline, {predicted.mean():.1%}"),
+    ]
+    overlay_sheet(panels, out, columns=3)
+
+
+def outlines(run: RunFolder, out: Path) -> None:
+    """Evenly spaced from the best to the worst case of the test split: prediction coloured, truth dashed."""
+    model = load_model(run.model_file)
+    cases = read_cases(run.evaluation("test", ".csv"))
+    cases = cases[cases["true_pixels"] > 0].sort_values("iou", ascending=False).reset_index(drop=True)
+    references = {r.request.id: r for r in study_references(Study.open(run.study_folder), "test", model.config)}
+    panels = []
+    for position in np.linspace(0, len(cases) - 1, SHOWN).round().astype(int):
+        case = cases.iloc[position]
+        reference = references[case["id"]]
+        truth = np.stack([reference.truth(name) for name in model.task.structures])
+        predicted = np.stack(
+            [read_mask(mask_file(run.predictions("test"), reference.request, s, model)) for s in model.task.structures]
+        )
+        marks = np.stack([reference.marks.get(s, np.zeros(truth.shape[1:], bool)) for s in model.task.structures])
+        plain = np.full(truth.shape[1:], 0.35)
+        picture = overlay(plain, predicted, truth=truth, marks=marks, enlarge=enlargement(truth.shape[1:]))
+        panels.append(Panel(picture, f"{case['id']}: IoU {case['iou']:.2f}"))
+    overlay_sheet(panels, out, columns=4)
+
+
+if __name__ == "__main__":
+    what, folder, target = sys.argv[1:]
+    {"in-and-out": in_and_out, "outlines": outlines}[what](RunFolder(Path(folder)), Path(target))
