@@ -59,9 +59,8 @@ def thumbnail(image: Image) -> Float32[np.ndarray, "*small"]:
         ((32, 32), 0.5)
     """
     values = normalise(image, 1)[..., 0].astype(np.float64)
-    for axis, length in enumerate(values.shape):
-        shares = _shares(length, _SIDE if axis >= values.ndim - 2 else _PLANES)
-        values = np.moveaxis(np.tensordot(shares, values, axes=([1], [axis])), 0, axis)
+    for axis in range(values.ndim):
+        values = _means(values, _SIDE if axis >= values.ndim - 2 else _PLANES, axis)
     return values.astype(np.float32)
 
 
@@ -128,13 +127,18 @@ def clusters(count: int, links: Sequence[tuple[int, int]]) -> list[list[int]]:
     return [cluster for cluster in members.values() if len(cluster) > 1]
 
 
-def _shares(length: int, parts: int) -> Float64[np.ndarray, "parts length"]:
-    """Row i holds the share of every pixel in part i of an axis; each row sums to 1."""
+def _means(values: Float64[np.ndarray, "*space"], parts: int, axis: int) -> Float64[np.ndarray, "*means"]:
+    """Means over equal parts of an axis; a pixel on an edge counts to both sides by its shares."""
+    # Differences of the running sum, linear within a pixel: a product with a matrix of shares would be the same, but
+    # its threads and those that decode the images stand in each other's way.
+    lines = np.moveaxis(values, axis, 0)
+    length = len(lines)
     edges = np.linspace(0, length, parts + 1)
-    pixels = np.arange(length)
-    low = np.maximum(edges[:-1, None], pixels)
-    high = np.minimum(edges[1:, None], pixels + 1)
-    return np.asarray(np.clip(high - low, 0, None) * parts / length)
+    pixel = np.minimum(edges.astype(int), length - 1)
+    before = np.concatenate([np.zeros_like(lines[:1]), np.cumsum(lines, axis=0)])
+    inside = (edges - pixel).reshape(-1, *[1] * (lines.ndim - 1))
+    means = np.diff(before[pixel] + inside * lines[pixel], axis=0) * (parts / length)
+    return np.moveaxis(means, 0, axis)
 
 
 def _standardised(stack: Float32[np.ndarray, "image *small"]) -> Float32[np.ndarray, "image value"]:

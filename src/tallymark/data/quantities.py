@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from tallymark.data.table_cells import Cell, clean
-from tallymark.errors import StudyError, TallymarkError
+from tallymark.errors import ConfigError, StudyError, TallymarkError
 from tallymark.measure.definition import Statistic
 
 Decimal = Literal["point", "comma"]
@@ -93,14 +93,14 @@ def half_unit(statistic: Statistic, digits: int | None, step: float | None) -> f
         step: or the step that was rounded to.
 
     Raises:
-        StudyError: both are given, or a step that is not above 0 or beyond the range of the statistic.
+        ConfigError: both are given, or a step that is not above 0 or beyond the range of the statistic.
 
     Example:
         >>> half_unit(Statistic("share", "area_fraction", of=("fat",), unit="percent"), digits=1, step=None)
         0.05
     """
     if digits is not None and step is not None:
-        raise StudyError("digits and a rounding step exclude each other", remedy="give one of them")
+        raise ConfigError("digits and a rounding step exclude each other", where="rounding", remedy="give one of them")
     if digits is not None:
         step = float(f"1e{-digits}")
     if step is None:
@@ -108,7 +108,7 @@ def half_unit(statistic: Statistic, digits: int | None, step: float | None) -> f
     highest = statistic.bounds[1] / statistic.scale
     if not 0 < step <= highest or math.isinf(step):
         expected = f"above 0, at most {highest:g} {statistic.unit}"
-        raise StudyError("this rounding cannot be", where="rounding", found=f"{step:g}", expected=expected)
+        raise ConfigError("this rounding cannot be", where="rounding", found=f"{step:g}", expected=expected)
     return step / 2
 
 

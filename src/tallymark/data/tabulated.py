@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from tallymark.data.cases import Case
+from tallymark.data.findings import some
 from tallymark.data.images import read_image
 from tallymark.data.matching import ImageNames, Match, case_ids, list_images, members
 from tallymark.data.numbers import NumberRow
@@ -94,7 +95,7 @@ def plan_study(
             StudyError(
                 f"{len(plan.without_row)} images have no row",
                 where=sheet.where,
-                found=_some(str(file.relative_to(images)) for file in plan.without_row),
+                found=some(str(file.relative_to(images)) for file in plan.without_row),
                 remedy="add their rows, move them away, or keep them without a number with --allow-unmatched",
             )
         )
@@ -134,7 +135,7 @@ def _line(
             StudyError(
                 f"{len(match.images)} images have this name",
                 where=row.where,
-                found=_some(str(image) for image in match.images),
+                found=some(str(image) for image in match.images),
                 remedy="write the sub-folder or the suffix into the table, or take the image that is not meant away",
             )
         )
@@ -296,9 +297,3 @@ def _same(first: float, second: float) -> bool:
 def _shown(line: Line) -> str:
     value = "no number" if math.isnan(line.value) else f"{line.value:g}"
     return f"{value} of group {line.group}" if line.group else value
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first five, and how many more."""
-    listed = list(names)
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
