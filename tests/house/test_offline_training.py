@@ -79,19 +79,36 @@ def test_an_older_machine_runs_wheels_of_older_platforms() -> None:
     assert wheels.platforms("win_amd64") == ["win_amd64"]
 
 
-def test_training_in_an_environment_of_just_these(wheel_files: list[Path], tmp_path: Path) -> None:
-    site, unpacked, work = tmp_path / "site", tmp_path / "wheels", tmp_path / "work"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("offline") / "site"
+    link_distributions({canonicalize_name(name) for name in wheels.given()}, folder)
+    return folder
+
+
+def run_offline(work: Path, *sites: Path) -> subprocess.CompletedProcess[str]:
     work.mkdir()
-    link_distributions({canonicalize_name(name) for name in wheels.given()}, site)
+    command = [sys.executable, "-I", "-S", str(HERE / "offline_training.py"), str(work), *map(str, sites)]
+    environment = {"PATH": "", "HOME": str(work), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def test_training_in_an_environment_of_just_these(wheel_files: list[Path], site: Path, tmp_path: Path) -> None:
+    unpacked = tmp_path / "wheels"
     for file in wheel_files:
         with zipfile.ZipFile(file) as archive:
             archive.extractall(unpacked)
-    assert not any((place / "SimpleITK").exists() for place in (site, unpacked))
-    assert not any((place / "openpyxl").exists() for place in (site, unpacked))
-    command = [sys.executable, "-I", "-S", str(HERE / "offline_training.py"), str(work), str(site), str(unpacked)]
-    environment = {"PATH": "", "HOME": str(work), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=240)
+    for absent in ("SimpleITK", "openpyxl", "beartype"):
+        assert not any((folder / absent).exists() for folder in (site, unpacked))
+    done = run_offline(tmp_path / "work", site, unpacked)
     assert done.returncode == 0, done.stderr[-4000:]
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["foreign"] == []
     assert result["scores"]
+
+
+def test_without_the_wheels_it_cannot_train(site: Path, tmp_path: Path) -> None:
+    """Else the environment would not be as bare as the test above takes it to be."""
+    done = run_offline(tmp_path / "work", site)
+    assert done.returncode == 1
+    assert "No module named 'tallymark'" in done.stderr
