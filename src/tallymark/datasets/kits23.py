@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
 from tallymark.data.cases import Case, stored_path
 from tallymark.data.images import file_sha256, read_image
-from tallymark.data.settings import SplitSettings
+from tallymark.data.settings import ImageSettings, SplitSettings
 from tallymark.datasets.derived import IMAGES, TRUTH, Source, derived_files, write_sources
 from tallymark.datasets.labelled import (
     Labelled,
@@ -38,8 +37,8 @@ from tallymark.datasets.volumes import (
 from tallymark.errors import ConfigError, GeometryError, ReadError, StudyError
 from tallymark.measure.definition import Statistic
 
-Kidney = Literal["excludes", "includes"]
-Largest = Literal["tumour", "kidney-and-tumour"]
+KIDNEYS = ("excludes", "includes")
+REGIONS = ("tumour", "kidney-and-tumour")
 
 WINDOW = (-160.0, 240.0)
 """Hounsfield units that become black and white: soft tissue, level 40 and width 400."""
@@ -51,7 +50,7 @@ TUMOUR_SHARE = Statistic("tumour_share", "area_ratio", of=("tumour",), over=("ki
 _IMAGE, _LABELS = "imaging.nii.gz", "segmentation.nii.gz"
 
 
-def kits_codes(kidney: Kidney) -> dict[str, tuple[int, ...]]:
+def kits_codes(kidney: str) -> dict[str, tuple[int, ...]]:
     """The labels of each structure.
 
     Args:
@@ -65,10 +64,8 @@ def kits_codes(kidney: Kidney) -> dict[str, tuple[int, ...]]:
         >>> kits_codes("excludes"), kits_codes("includes")
         ({'kidney': (1,), 'tumour': (2,)}, {'kidney': (1, 2, 3), 'tumour': (2,)})
     """
-    if kidney not in get_args(Kidney):
-        raise ConfigError(
-            "what the kidney is, is not clear", found=repr(kidney), expected=" or ".join(get_args(Kidney))
-        )
+    if kidney not in KIDNEYS:
+        raise ConfigError("what the kidney is, is not clear", found=repr(kidney), expected=" or ".join(KIDNEYS))
     return {"kidney": (KIDNEY,) if kidney == "excludes" else (KIDNEY, TUMOUR, CYST), "tumour": (TUMOUR,)}
 
 
@@ -76,8 +73,8 @@ def import_kits23(
     folder: Path | str,
     study: Path | str,
     *,
-    kidney: Kidney = "excludes",
-    largest: Largest = "tumour",
+    kidney: str = "excludes",
+    largest: str = "tumour",
     window: tuple[float, float] = WINDOW,
     ratio: bool = False,
     split: SplitSettings | None = None,
@@ -114,9 +111,10 @@ def import_kits23(
     """
     folder, study = Path(folder), Path(study)
     codes = kits_codes(kidney)
-    if largest not in get_args(Largest):
-        raise ConfigError("largest what?", found=repr(largest), expected=" or ".join(get_args(Largest)))
+    if largest not in REGIONS:
+        raise ConfigError("largest what?", found=repr(largest), expected=" or ".join(REGIONS))
     region = (TUMOUR,) if largest == "tumour" else (KIDNEY, TUMOUR)
+    ImageSettings(window=window)  # refuses a wrong one before the work
     refuse_study(study)
     cases = _cases(folder)
     with derived_files(study):

@@ -7,7 +7,7 @@ from pathlib import Path
 from tallymark.data.cases import Case
 from tallymark.data.settings import SplitSettings
 from tallymark.data.tables import read_table
-from tallymark.datasets.kits23 import CYST, KIDNEY, TUMOUR, TUMOUR_SHARE, Kidney, kits_codes
+from tallymark.datasets.kits23 import CYST, KIDNEY, TUMOUR, TUMOUR_SHARE, kits_codes
 from tallymark.datasets.labelled import each, look_at, refuse_study, require_folder, study_of_labelled
 from tallymark.datasets.naming import some
 from tallymark.datasets.pairs import ImportReport, Track
@@ -21,7 +21,7 @@ def import_kits_slices(
     study: Path | str,
     *,
     largest: bool = False,
-    kidney: Kidney = "excludes",
+    kidney: str = "excludes",
     ratio: bool = False,
     split: SplitSettings | None = None,
     track: Track = iter,

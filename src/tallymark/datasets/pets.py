@@ -6,7 +6,6 @@ Parkhi, Vedaldi, Zisserman and Jawahar 2012, Cats and dogs, CVPR, doi:10.1109/CV
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
 
 from tallymark.data.cases import Case
 from tallymark.data.settings import SplitSettings
@@ -15,7 +14,7 @@ from tallymark.datasets.naming import some
 from tallymark.datasets.pairs import ImportReport, Track
 from tallymark.errors import ConfigError, ReadError, StudyError
 
-Border = Literal["includes", "excludes"]
+BORDERS = ("includes", "excludes")
 
 PET, BACKGROUND, BORDER = 1, 2, 3
 _SPECIES = {"1": "cat", "2": "dog"}
@@ -26,7 +25,7 @@ def import_pets(
     folder: Path | str,
     study: Path | str,
     *,
-    border: Border = "includes",
+    border: str = "includes",
     skip_unreadable: bool = False,
     split: SplitSettings | None = None,
     track: Track = iter,
@@ -55,12 +54,12 @@ def import_pets(
         ConfigError: an option out of range.
     """
     folder, study = Path(folder), Path(study)
-    if border not in get_args(Border):
-        raise ConfigError("what the border is, is not clear", found=repr(border), expected="includes or excludes")
+    if border not in BORDERS:
+        raise ConfigError("what the border is, is not clear", found=repr(border), expected=" or ".join(BORDERS))
     refuse_study(study)
     root = folder / _INNER if (folder / _INNER).is_dir() else folder
 
-    def look(entry: tuple[str, str]) -> Labelled | ReadError:
+    def look(entry: tuple[str, str]) -> Labelled | str:
         name, breed = entry
         case = Case(name, root / "images" / f"{name}.jpg", group=name, stratum=breed)
         try:
@@ -71,11 +70,11 @@ def import_pets(
                 raise ReadError(
                     error.what, where=error.where, found=error.found, expected=error.expected, remedy=remedy
                 ) from error
-            return error
+            return case.image.name
 
     looks = each(_listed(root), look, track=track, what="some photographs cannot be used")
     items = [look for look in looks if isinstance(look, Labelled)]
-    skipped = [Path(str(look.where)).name for look in looks if isinstance(look, ReadError)]
+    skipped = [look for look in looks if isinstance(look, str)]
     return study_of_labelled(
         items,
         {"pet": (PET,) if border == "excludes" else (PET, BORDER)},
