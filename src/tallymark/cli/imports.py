@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tallymark.cli import import_sets
 from tallymark.cli.output import JsonOption, print_json, track
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ def busi(
 
     report = import_busi(folder, study, normals=normals, groups=groups, overwrite=overwrite, track=track("reading"))
     _say(report, json)
+
+
+import_sets.register(app)
 
 
 def _say(report: ImportReport, json: bool) -> None:

@@ -129,7 +129,7 @@ def scribble(
     for box, part in _pieces(mask, options.per):
         point, inradius = _click_point(part, rng)
         plane = point[:-2]
-        middle = np.argwhere(skeletonize(part[plane]))  # type: ignore[no-untyped-call]
+        middle = np.argwhere(skeletonize(part[plane]))
         if len(middle) == 0:
             middle = np.array([point[-2:]])
         start = middle[rng.integers(len(middle))]

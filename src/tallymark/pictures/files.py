@@ -26,7 +26,7 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    # Hundreds of overlays are written for one evaluation: the best compression takes ten times as long for a tenth less.
+    # An evaluation writes hundreds of overlays: the best compression takes ten times as long for a tenth less.
     Image.fromarray(picture).save(buffer, format="PNG", compress_level=4)
     return buffer.getvalue()
 
