@@ -32,7 +32,8 @@ apidoc_modules = [
         "module_first": True,
     }
 ]
-autodoc_default_options = {"members": True, "show-inheritance": True}
+# What a room exports is documented where it is defined, once.
+autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
 autodoc_member_order = "bysource"
 # "Source" is where a formula comes from: paper, equation, our departures.
 napoleon_custom_sections = ["Source"]
