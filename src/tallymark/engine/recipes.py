@@ -39,7 +39,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "small": {
         "data": {"size": [96, 96]},
         "model": {"name": "unet"},
-        "optim": {"epochs": 60, "batch_size": 16, "learning_rate": 2e-3},
+        "optim": {"epochs": 40, "batch_size": 16, "learning_rate": 2e-3},
     },
     # The paper's network; one GPU.
     "paper": {

@@ -48,8 +48,8 @@ class UNet(Network):
         depth: how often the image is halved.
         norm: ``"batch"`` learns fastest at batches of about 16 images; ``"group"`` (Wu & He 2018, 8 groups) is
             independent of the batch: choose it for batches of one or two volumes.
-        prior: probability that an untrained network gives to a structure, in (0, 1): the bias of the last layer is its
-            logit, and the weights of the last layer are small (deviation 0.01), as in Lin et al. 2017 (RetinaNet).
+        prior: probability around which an untrained network starts, in (0, 1): the bias of the last layer is its logit
+            (Lin et al. 2017, RetinaNet; unlike there, the weights of that layer are not small).
 
     Raises:
         ConfigError: an option is out of range or unknown.
@@ -145,9 +145,11 @@ class UNet(Network):
             elif isinstance(module, tuple(TRANSPOSED.values())):
                 # Kernel and stride are both 2: an output pixel sees one input pixel, where torch counts 2**dimension.
                 nn.init.normal_(cast(Tensor, module.weight), std=math.sqrt(2 / cast(int, module.in_channels)))
-        # Both heads start close to a constant: the prior, and mid-grey.
+        # Both heads start around a constant, the prior and mid-grey, with weights of both signs and full size. Tiny
+        # weights (RetinaNet's 0.01) all turn negative while the first steps push down a rare structure; it can then be
+        # shown by zeros alone, behind the ReLU, and its logit never rises above the bias.
         for last, start in ((self.segment, math.log(prior / (1 - prior))), (self.reconstruct[-1], 0.5)):
-            nn.init.normal_(cast(Tensor, last.weight), std=0.01)
+            nn.init.kaiming_normal_(cast(Tensor, last.weight), nonlinearity="linear")
             nn.init.constant_(cast(Tensor, last.bias), start)
 
     def _check_batch(self, images: int, bottleneck: list[int]) -> None:
