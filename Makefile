@@ -13,7 +13,7 @@ setup: ## make the environment .venv (every other target does this by itself)
 	@sh tools/setup.sh
 
 demo: setup ## synthetic images, training on numbers and marks, and a page with the results: under 3 minutes
-	@$(BIN)/tallymark demo
+	@$(BIN)/tallymark demo --again
 
 test: setup ## all tests but the slow ones
 	@$(BIN)/python tools/wheels.py

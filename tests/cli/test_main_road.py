@@ -71,3 +71,10 @@ def test_the_demo_writes_its_page(tmp_path):
     assert "ynthetic" in page
     assert "data:image/png" in page
     tallymark("demo", "--out", tmp_path / "demo", code=2)
+
+
+def test_only_a_folder_that_a_demo_made_is_replaced(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "work.txt").write_text("a day's work")
+    tallymark("demo", "--again", "--out", tmp_path / "mine", code=2)
+    assert (tmp_path / "mine" / "work.txt").read_text() == "a day's work"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +13,15 @@ from tallymark.cli.output import JsonOption, print_json, progress_console
 
 # What fits into three minutes on two cores and still learns; everything else is the small profile.
 _SETTINGS = ("data.size=[64, 64]", "optim.epochs=40")
+# A folder with this file may be replaced: nothing in it is anybody's work.
+_MADE_HERE = "MADE-BY-DEMO.txt"
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="A new folder for everything the demo makes.")] = Path("demo"),
     cases: Annotated[int, typer.Option(min=20, help="Synthetic images.")] = 240,
     seed: Annotated[int, typer.Option(min=0, help="Of the images and of the training.")] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Replace what an earlier demo made in this folder.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="One setting of the training, section.key=value.")
     ] = None,
@@ -30,6 +34,7 @@ def demo(
 
     Example: `tallymark demo --out demo`
     """
+    from tallymark.data.atomic import write_text
     from tallymark.data.study import Study
     from tallymark.datasets.pairs import import_pairs
     from tallymark.datasets.phantom import write_phantoms
@@ -39,8 +44,11 @@ def demo(
     from tallymark.errors import ConfigError
     from tallymark.report import read_report, write_report
 
+    if again and (out / _MADE_HERE).exists():
+        shutil.rmtree(out)
     if out.exists() and any(out.iterdir()):
-        raise ConfigError("the demo wants a new folder", where=out, remedy="choose another --out, or remove it")
+        raise ConfigError("the demo wants a new folder", where=out, remedy="choose another --out, or say --again")
+    write_text(out / _MADE_HERE, "Made by 'tallymark demo'; 'tallymark demo --again' replaces this folder.\n")
     console = progress_console()
     began = time.monotonic()
 

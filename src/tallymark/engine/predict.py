@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tallymark.data.formats import VOLUMES, suffix_of
 from tallymark.data.images import Image, normalise, read_image, write_mask
+from tallymark.data.matching import stem_of
 from tallymark.data.resize import resize_image, upsample_probability
 from tallymark.data.tables import write_table
 from tallymark.datasets.naming import pair_files
@@ -76,7 +77,11 @@ def predict(run: Path | str, images: Path | str, out: Path | str, *, batch_size:
         StorageError: a result cannot be written.
     """
     model = load_model(_model_file(Path(run)), device=best_device())
-    requests = [Request(pair.id, pair.image) for pair in pair_files(Path(images), allow_missing=True)]
+    images = Path(images)
+    if images.is_file():
+        requests = [Request(stem_of(images), images)]
+    else:
+        requests = [Request(pair.id, pair.image) for pair in pair_files(images, allow_missing=True)]
     return write_predictions(predictions(model, requests, batch_size=batch_size), model, Path(out))
 
 
