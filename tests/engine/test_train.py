@@ -120,7 +120,7 @@ def test_a_weak_run_never_opens_the_truth(study, monkeypatch):
 
 
 def test_training_learns(study):
-    settings = ("data.size=[32,32]", "model.options={width=8,depth=3}", "optim.epochs=60", "optim.batch_size=8")
+    settings = ("data.size=[32,32]", "model.options={width=8,depth=3}", "optim.epochs=100", "optim.batch_size=4")
     run = train(study, recipe="full", settings=settings)
     assert evaluate(run.folder.root, split="train").scores["lesion"]["iou_per_image"] > 0.6
 

@@ -99,7 +99,7 @@ def read_cases(path: Path, dimension: int) -> tuple[Case, ...]:
     ):
         if not image:
             raise StudyError("the image is missing", where=f"{where}, column image")
-        case = Case(name, (folder / image).resolve(), sha256, group, split, stratum, _parse_spacing(spacing, where))
+        case = Case(name, (folder / image).resolve(), sha256, group, split, stratum, parse_spacing(spacing, where))
         cases.append(case)
     check_cases(cases, wheres, dimension)
     return tuple(cases)
@@ -199,7 +199,12 @@ def stored_path(path: Path, folder: Path) -> str:
         return path.as_posix()
 
 
-def _parse_spacing(cell: str, where: str) -> tuple[float, ...] | None:
+def parse_spacing(cell: str, where: str) -> tuple[float, ...] | None:
+    """A cell of the column ``spacing``: mm per axis, with blanks between; None where it is empty.
+
+    Raises:
+        StudyError: not numbers; ``where`` is named.
+    """
     try:
         return tuple(float(edge) for edge in cell.split()) or None
     except ValueError:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tallymark.data.cases import COLUMNS as CASE_COLUMNS
-from tallymark.data.cases import Case, _parse_spacing, check_cases
+from tallymark.data.cases import Case, check_cases, parse_spacing
 from tallymark.data.findings import Finding
 from tallymark.data.numbers import COLUMNS as NUMBER_COLUMNS
-from tallymark.data.numbers import RECORDED, NumberRow, NumberRules, _parse
+from tallymark.data.numbers import RECORDED, NumberRow, NumberRules, parse_cell
 from tallymark.data.settings import SPLITS, StudySettings
 from tallymark.data.tables import read_table
 from tallymark.errors import StudyError, TallymarkError
@@ -96,7 +96,7 @@ def _read_cases(tables: Tables, path: Path) -> set[str]:
         if not image:
             remedy = "write its path, from the study folder on"
             tables.note(StudyError("the image is missing", where=f"{where}, column image", remedy=remedy), "cases")
-        spacing = _attempt(tables, "cases", _parse_spacing, edges, where, None)
+        spacing = _attempt(tables, "cases", parse_spacing, edges, where, None)
         case = Case(name, (folder / image).resolve(), sha256, group, split, stratum, spacing)
         harmless: dict[str, Any] = {"id": f"(row {where.rpartition(' ')[2]})", "sha256": _NO_DIGEST}
         harmless |= {"group": f"(none) {where}", "split": "train", "spacing": None}
@@ -150,7 +150,7 @@ def _read_numbers(tables: Tables, path: Path, rules: NumberRules) -> None:
         where = f"{path}, row {row}"
         before = len(tables.findings)
         value, low, high = (
-            _attempt(tables, "numbers", _parse, cell, f"{where}, column {column}", math.nan)
+            _attempt(tables, "numbers", parse_cell, cell, f"{where}, column {column}", math.nan)
             for cell, column in zip(cells, ("value", "low", "high"), strict=True)
         )
         number = NumberRow(name, statistic, value, low, high, structure, level, variant)

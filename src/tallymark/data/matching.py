@@ -14,11 +14,12 @@ from tallymark.data.formats import SUFFIXES, suffix_of
 from tallymark.errors import ReadError
 
 
-def list_images(folder: Path | str) -> list[Path]:
+def list_images(folder: Path | str, *, recursive: bool = True) -> list[Path]:
     """Every image in a folder and its sub-folders, sorted; hidden files are passed over.
 
     Args:
         folder: where the images lie.
+        recursive: look into sub-folders too.
 
     Returns:
         Their paths, starting with ``folder``.
@@ -39,7 +40,7 @@ def list_images(folder: Path | str) -> list[Path]:
         raise ReadError("there is no such folder", where=folder, remedy="give the folder that holds the images")
     found = [
         path
-        for path in sorted(folder.rglob("*"))
+        for path in sorted(folder.rglob("*") if recursive else folder.iterdir())
         if suffix_of(path) in SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)

@@ -185,7 +185,7 @@ def read_numbers(path: Path, rules: NumberRules) -> tuple[NumberRow, ...]:
         wheres, table[list(COLUMNS)].itertuples(index=False, name=None), strict=True
     ):
         numbers = {
-            column: _parse(cell, f"{where}, column {column}")
+            column: parse_cell(cell, f"{where}, column {column}")
             for column, cell in (("value", value), ("low", low), ("high", high))
         }
         rows.append(NumberRow(name, statistic, **numbers, structure=structure, level=level, variant=variant))
@@ -213,7 +213,7 @@ def _cell(value: str | float | int) -> str:
     return "" if math.isnan(value) else repr(float(value))
 
 
-def _parse(cell: str, where: str) -> float:
+def parse_cell(cell: str, where: str) -> float:
     """A number as a spreadsheet writes it; a text that only resembles one is never taken for it."""
     if not cell:
         return math.nan

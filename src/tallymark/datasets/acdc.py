@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from tallymark.data.cases import Case, stored_path
+from tallymark.data.findings import some
 from tallymark.data.formats import Geometry
 from tallymark.data.images import file_sha256, read_image
 from tallymark.data.marks import EXCLUDED
@@ -31,7 +32,6 @@ from tallymark.datasets.labelled import (
     require_folder,
     study_of_labelled,
 )
-from tallymark.datasets.naming import some
 from tallymark.datasets.pairs import ImportReport, Track
 from tallymark.datasets.volumes import read_label_grid, require_grid, write_labels, write_plane
 from tallymark.errors import ConfigError, GeometryError, ReadError

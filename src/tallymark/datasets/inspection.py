@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tallymark.data.findings import some
 from tallymark.data.formats import VOLUMES, Geometry, decode, suffix_of
 from tallymark.data.images import file_sha256, read_image, read_labels, read_mask
-from tallymark.datasets.naming import Pair, some
+from tallymark.datasets.naming import Pair
 from tallymark.errors import GeometryError, ReadError
 
 Track = Callable[[Iterable[Any]], Iterable[Any]]

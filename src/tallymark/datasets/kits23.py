@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tallymark.data.cases import Case, stored_path
+from tallymark.data.findings import some
 from tallymark.data.images import file_sha256, read_image
 from tallymark.data.settings import ImageSettings, SplitSettings
 from tallymark.datasets.derived import IMAGES, TRUTH, Source, derived_files, write_sources
@@ -24,7 +25,6 @@ from tallymark.datasets.labelled import (
     require_folder,
     study_of_labelled,
 )
-from tallymark.datasets.naming import some
 from tallymark.datasets.pairs import ImportReport, Track
 from tallymark.datasets.volumes import (
     axial_stack,

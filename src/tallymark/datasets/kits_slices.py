@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tallymark.data.cases import Case
+from tallymark.data.findings import some
 from tallymark.data.settings import SplitSettings
 from tallymark.data.tables import read_table
 from tallymark.datasets.kits23 import CYST, KIDNEY, TUMOUR, TUMOUR_SHARE, kits_codes
 from tallymark.datasets.labelled import each, look_at, refuse_study, require_folder, study_of_labelled
-from tallymark.datasets.naming import some
 from tallymark.datasets.pairs import ImportReport, Track
 from tallymark.errors import StudyError
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 
+from tallymark.data.findings import some
 from tallymark.data.formats import SUFFIXES, VOLUMES, suffix_of
 from tallymark.data.images import image_space
 from tallymark.data.marks import EXCLUDED, MarkStore
 from tallymark.data.study import Case, Study
 from tallymark.datasets.labelled import each, require_folder
-from tallymark.datasets.naming import some
 from tallymark.datasets.pairs import Track
 from tallymark.datasets.volumes import read_label_grid, require_grid
 from tallymark.errors import ConfigError, ReadError, StudyError

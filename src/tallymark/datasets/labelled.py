@@ -12,11 +12,11 @@ from typing import Literal, NoReturn, TypeVar
 import numpy as np
 
 from tallymark.data.cases import Case
+from tallymark.data.findings import some
 from tallymark.data.images import file_sha256, read_image
 from tallymark.data.settings import SPLITS, ImageSettings, SplitSettings, StudySettings
 from tallymark.data.study import Study
 from tallymark.data.truth import TruthRow
-from tallymark.datasets.naming import some
 from tallymark.datasets.pairs import ImportReport, Track
 from tallymark.datasets.volumes import read_label_grid, require_grid
 from tallymark.errors import ReadError, StudyError, TallymarkError

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallymark.data.formats import SUFFIXES, suffix_of
-from tallymark.errors import ConfigError, ReadError, StudyError
+from tallymark.data.findings import some
+from tallymark.data.matching import list_images, stem_of
+from tallymark.errors import ConfigError, StudyError
 
 MASK_ENDINGS: tuple[str, ...] = ("mask", "segmentation", "seg", "labels", "label", "gt", "annotation")
 """What is put behind an image's name to name its mask, after ``_``, ``-`` or a blank; a number may follow."""
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -76,30 +75,30 @@ def pair_files(
     masks = None if masks is None else Path(masks)
     ending = _ending_pattern(endings)
     if masks is None or masks.resolve() == images.resolve():
-        found = _files(images, recursive)
-        stems, owners = {_stem(path) for path in found}, {_owner(path, ending) for path in found}
+        found = list_images(images, recursive=recursive)
+        stems, owners = {stem_of(path) for path in found}, {_owner(path, ending) for path in found}
         # A name with the ending of a mask that nothing stands behind is a mask whose image is missing, not an image.
         mask_files = [
             path
             for path in found
-            if (owner := _owner(path, ending)) is not None and (owner in stems or _stem(path) not in owners)
+            if (owner := _owner(path, ending)) is not None and (owner in stems or stem_of(path) not in owners)
         ]
         among_masks = set(mask_files)
         image_files = [path for path in found if path not in among_masks]
         where = str(images)
     else:
-        image_files = _without(_files(images, recursive), masks, inside=images)
-        mask_files = _without(_files(masks, recursive), images, inside=masks)
+        image_files = _without(list_images(images, recursive=recursive), masks, inside=images)
+        mask_files = _without(list_images(masks, recursive=recursive), images, inside=masks)
         where = f"{images} and {masks}"
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in image_files:
-        by_name[_stem(path)].append(path)
+        by_name[stem_of(path)].append(path)
     owned: dict[str, list[Path]] = defaultdict(list)
     strangers = []
     for path in mask_files:
         owner = _owner(path, ending)
         # The whole name first: in a folder of its own a mask may be called exactly as its image.
-        name = next((n for n in (_stem(path), owner) if n in by_name and (masks is not None or n == owner)), None)
+        name = next((n for n in (stem_of(path), owner) if n in by_name and (masks is not None or n == owner)), None)
         if name is None:
             strangers.append(path.name)
         else:
@@ -146,43 +145,12 @@ def _refuse(what: str, where: str, problems: dict[str, list[str]]) -> None:
         )
 
 
-def some(names: Iterable[str]) -> str:
-    """The first five names, and how many more there are.
-
-    Example:
-        >>> some("abcdefg")
-        'a, b, c, d, e and 2 more'
-    """
-    names = list(names)
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
-
-
-def _files(folder: Path, recursive: bool) -> list[Path]:
-    if not folder.is_dir():
-        raise ReadError("there is no such folder", where=folder, remedy="give the folder that holds the files")
-    found = [
-        path
-        for path in sorted(folder.rglob("*") if recursive else folder.iterdir())
-        if suffix_of(path) in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
-    ]
-    if not found:
-        raise ReadError("no image is in this folder", where=folder, expected=f"files ending in {', '.join(SUFFIXES)}")
-    return found
-
-
 def _without(files: list[Path], other: Path, *, inside: Path) -> list[Path]:
     """Leave out the files of the other folder where it lies inside this one."""
     other, inside = other.resolve(), inside.resolve()
     if inside not in other.parents:
         return files
     return [path for path in files if other not in path.resolve().parents]
-
-
-def _stem(path: Path) -> str:
-    return path.name[: len(path.name) - len(suffix_of(path))]
 
 
 def _ending_pattern(endings: Sequence[str]) -> re.Pattern[str]:
@@ -193,14 +161,14 @@ def _ending_pattern(endings: Sequence[str]) -> re.Pattern[str]:
 
 def _owner(path: Path, ending: re.Pattern[str]) -> str | None:
     """The name of the image that a mask's name points to."""
-    match = ending.fullmatch(_stem(path))
+    match = ending.fullmatch(stem_of(path))
     return None if match is None else match[1]
 
 
 def _natural(path: Path) -> tuple[tuple[int, int, str], ...]:
     """Sort key that counts: ``2`` before ``10``."""
     return tuple(
-        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", _stem(path)) if part
+        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", stem_of(path)) if part
     )
 
 

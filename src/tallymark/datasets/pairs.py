@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from tallymark.data.cases import Case
+from tallymark.data.findings import some
 from tallymark.data.settings import SPLITS, ImageSettings, SplitSettings, StudySettings
 from tallymark.data.study import Study
 from tallymark.data.tables import read_table
 from tallymark.data.truth import TruthRow
 from tallymark.datasets.inspection import Look, Track, dimension_of, look_at_all
-from tallymark.datasets.naming import MASK_ENDINGS, Pair, pair_files, some
+from tallymark.datasets.naming import MASK_ENDINGS, Pair, pair_files
 from tallymark.errors import ConfigError, StudyError
 from tallymark.measure.definition import Statistic
 

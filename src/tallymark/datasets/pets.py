@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tallymark.data.cases import Case
+from tallymark.data.findings import some
 from tallymark.data.settings import SplitSettings
 from tallymark.datasets.labelled import Labelled, each, look_at, refuse_study, study_of_labelled
-from tallymark.datasets.naming import some
 from tallymark.datasets.pairs import ImportReport, Track
 from tallymark.errors import ConfigError, ReadError, StudyError
 
