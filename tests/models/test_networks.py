@@ -214,9 +214,16 @@ class TestUNet(NetworkContract):
 
     @pytest.mark.parametrize("prior", [0.5, 0.1])
     def test_untrained_probability_is_around_the_prior(self, prior: float) -> None:
-        probability = self.make(prior=prior)(self.images()).logit.sigmoid()
-        assert probability.mean().item() == pytest.approx(prior, abs=0.15)
-        assert probability.std() < 0.1
+        network = self.make(prior=prior)
+        assert network.segment.bias.sigmoid().tolist() == pytest.approx([prior] * network.structures)
+        # The features in front of the bias have both signs, not a mean of exactly 0.
+        assert network(self.images()).logit.sigmoid().mean().item() == pytest.approx(prior, abs=0.2)
+
+    def test_the_last_layer_starts_at_full_size_with_both_signs(self) -> None:
+        """Tiny weights let a rare structure end up as "no feature at all", with a logit that cannot rise."""
+        weight = self.make().segment.weight
+        assert weight.std() > 0.1
+        assert weight.min() < 0 < weight.max()
 
     def test_width_and_depth(self) -> None:
         """Counted by hand for width 4, depth 1, one channel, one structure, batch norm (2 values per channel)."""

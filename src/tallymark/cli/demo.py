@@ -12,7 +12,7 @@ import typer
 from tallymark.cli.output import JsonOption, print_json, progress_console
 
 # What fits into three minutes on two cores and still learns; everything else is the small profile.
-_SETTINGS = ("data.size=[64, 64]", "optim.epochs=40", "optim.batch_size=8")
+_SETTINGS = ("data.size=[64, 64]", "optim.epochs=30", "optim.batch_size=8")
 # A folder with this file may be replaced: nothing in it is anybody's work.
 _MADE_HERE = "MADE-BY-DEMO.txt"
 
