@@ -40,9 +40,9 @@ def in_and_out(run: RunFolder, out: Path) -> None:
     outlined = overlay(image, predicted, truth=reference.truth(structure), enlarge=enlarge)
     number = next(iter(reference.recorded.values()))
     panels = [
-        Panel(overlay(image, nothing, enlarge=enlarge), "an image"),
-        Panel(marked, f"its number, {number:.1%}, and a mark"),
-        Panel(outlined, f"learned: this outline, {predicted.mean():.1%}"),
+        Panel(overlay(image, nothing, enlarge=enlarge), "a new image"),
+        Panel(marked, f"kept of images like it: a number (here {number:.1%}) and a mark"),
+        Panel(outlined, f"what the model draws: {predicted.mean():.1%} (dashed: the truth)"),
     ]
     overlay_sheet(panels, out, columns=3)
 
