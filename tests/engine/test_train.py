@@ -191,3 +191,14 @@ def test_a_full_disk_is_one_clear_error_and_keeps_the_last_checkpoint(study):
         [sys.executable, "-m", "tallymark", *command[3:], "--resume"], capture_output=True, text=True, check=False
     )
     assert resumed.returncode == 0, resumed.stderr
+
+
+def test_the_papers_network_trains_under_its_profile(study):
+    settings = ("data.size=[64,64]", "optim.epochs=1", "optim.batch_size=4", "model.weights=random")
+    run = train(study, recipe="paper", profile="paper", settings=settings)
+    model = load_model(run.folder.model_file)
+    assert type(model.network).__name__ == "DeepLabV3ResNet50"
+    assert json.loads(run.folder.environment_file.read_text())["weights"]["source"] == "random"
+    losses = pd.read_csv(run.folder.metrics_file)
+    for name in ("statistic", "weak", "confidence", "reconstruction"):
+        assert losses[f"train/{name}"].notna().all()
