@@ -12,6 +12,7 @@ from PIL import Image
 
 from tallymark.data.images import read_image, read_mask
 from tallymark.data.study import Study
+from tallymark.datasets.kept_numbers import simulate_numbers
 from tallymark.engine.evaluate import evaluate
 from tallymark.engine.model_file import FORMAT, load_model, save_model
 from tallymark.engine.predict import Request, enlargement, flip_averaged, predict, predictions
@@ -150,6 +151,20 @@ def test_an_unfinished_run_and_half_a_request_say_so(run, tmp_path):
     (run / "model.pt").unlink()
     with pytest.raises(CheckpointError, match="train"):
         evaluate(run)
+
+
+def test_a_run_that_does_not_name_its_study_says_so(run):
+    (run / "environment.json").write_text("{}")
+    with pytest.raises(ReadError, match="--images"):
+        evaluate(run)
+
+
+def test_a_supervised_run_needs_no_choice_between_number_variants(study):
+    simulate_numbers(Study.open(study), "rounded:5%", "r5")
+    run = train(study, recipe="full", settings=TINY)
+    assert evaluate(run.folder.root).numbers["lesion_fraction"]["images"] > 0
+    with pytest.raises(StudyError, match="r5"):
+        train(study, recipe="paper", settings=TINY)
 
 
 def test_an_image_that_cannot_be_read_is_named(run, tmp_path):

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tallymark.data.cache import marks_at, open_cache, truth_cache
-from tallymark.data.study import Case, Study
+from tallymark.data.study import RECORDED, Case, Number, Study
 from tallymark.engine.config import RunConfig, Term
 from tallymark.errors import ConfigError, StudyError
 
@@ -201,6 +201,19 @@ def mark_set(study: Study, name: str | None) -> str:
     return name
 
 
+def known_numbers(study: Study, config: RunConfig) -> dict[tuple[str, str], Number]:
+    """The numbers that a run learns from, or is scored by, by case id and statistic.
+
+    A run that learns from numbers must know which; one that does not goes without where it is not clear.
+
+    Raises:
+        StudyError: the run learns from numbers, and there are none, or several variants and none is named.
+    """
+    variants = study.number_variants()
+    clear = config.data.numbers is not None or RECORDED in variants or len(variants) == 1
+    return study.numbers(config.data.numbers) if clear or config.reads_numbers else {}
+
+
 def mix_seed(*parts: int) -> int:
     """One 63-bit seed from several small numbers, without the collisions of a sum."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
@@ -209,13 +222,12 @@ def mix_seed(*parts: int) -> int:
 def _numbers(study: Study, cases: Sequence[Case], config: RunConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Value, low and high of every case and statistic; all NaN where nothing is recorded."""
     columns = np.full((3, len(cases), len(study.statistics)), np.nan, dtype=np.float32)
-    if config.reads_numbers or config.data.numbers is not None or study.number_variants():
-        known = study.numbers(config.data.numbers)
-        for row, case in enumerate(cases):
-            for column, statistic in enumerate(study.statistics):
-                number = known.get((case.id, statistic.name))
-                if number is not None:
-                    columns[:, row, column] = number.value, number.low, number.high
+    known = known_numbers(study, config)
+    for row, case in enumerate(cases):
+        for column, statistic in enumerate(study.statistics):
+            number = known.get((case.id, statistic.name))
+            if number is not None:
+                columns[:, row, column] = number.value, number.low, number.high
     return columns[0], columns[1], columns[2]
 
 

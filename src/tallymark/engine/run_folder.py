@@ -16,7 +16,7 @@ import torch
 
 from tallymark.data.atomic import write_text
 from tallymark.engine.config import RunConfig, read_config
-from tallymark.errors import ConfigError
+from tallymark.errors import ConfigError, ReadError
 
 _RECORDED = ("tallymark", "torch", "torchvision", "lightning", "numpy", "scipy", "scikit-image", "pandas", "pillow")
 
@@ -71,9 +71,20 @@ class RunFolder:
 
     @property
     def study_folder(self) -> Path:
-        """The study that the run was trained on."""
-        environment = json.loads(self.environment_file.read_text(encoding="utf-8"))
-        return (self.root / str(environment["study"])).resolve()
+        """The study that the run was trained on.
+
+        Raises:
+            ReadError: the run does not say.
+        """
+        try:
+            environment = json.loads(self.environment_file.read_text(encoding="utf-8"))
+            return (self.root / str(environment["study"])).resolve()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ReadError(
+                "the run does not say which study it was trained on",
+                where=self.environment_file,
+                remedy="give a folder of images and one of masks (--images, --masks)",
+            ) from error
 
     def begin(self, config: RunConfig, study: Path, weights: Mapping[str, str]) -> None:
         """Claim the folder for a new run and write down what it will be.
