@@ -99,7 +99,7 @@ def table1(
         for row in grid(seeds, readings=readings)
     ]
     results = by_name(run_grid(study, rows, profile, out / "rows", console=console))
-    return write_table1(study, results, profile, out, paper=paper, settings=settings)
+    return write_table1(study, results, profile, out, paper=paper, readings=readings, settings=settings)
 
 
 def simulate_marks(study: Study) -> None:
@@ -118,6 +118,7 @@ def write_table1(
     out: Path,
     *,
     paper: str | None,
+    readings: bool,
     settings: Sequence[str],
 ) -> Path:
     """Write the table of the rows that are done, floors first."""
@@ -138,7 +139,7 @@ def write_table1(
     if paper is not None:
         lines = [line | {"paper": PAPER[paper].get(str(line["row"]))} for line in lines]
     seeds = max(len(rows) for rows in results.values())
-    extra = f" --paper {paper}" if paper else ""
+    extra = (f" --paper {paper}" if paper else "") + ("" if readings else " --no-readings")
     words = "".join(f" --set {shlex.quote(setting)}" for setting in settings)
     head = (
         f"# Table 1 on {study.settings.name}: profile {profile}, {seeds} seeds\n\n"
