@@ -42,7 +42,7 @@ def test_a_pin_is_read(tmp_path: Path) -> None:
     assert not pin.applies(locked.environment_of("3.12"))
 
 
-@pytest.mark.parametrize("line", ["--no-index", "numpy", "numpy>=2", "numpy @ https://example.org/numpy.whl"])
+@pytest.mark.parametrize("line", ["--no-index", "numpy", "numpy>=2", "numpy @ file:numpy.whl"])
 def test_anything_but_a_pin_is_refused(tmp_path: Path, line: str) -> None:
     lock = tmp_path / "lock"
     lock.write_text(f"{line}\n")

@@ -115,15 +115,16 @@ def overlap_scores(cases: pd.DataFrame) -> dict[str, float | int | None]:
     with_structure = cases[cases["true_pixels"] > 0]
     empty = cases[cases["true_pixels"] == 0]
     both, true, predicted = (int(cases[name].sum()) for name in ("both_pixels", "true_pixels", "predicted_pixels"))
+    pooled = Overlap(tp=both, fp=predicted - both, fn=true - both)
     marked, hit = int(cases["marked_pixels"].sum()), int(cases["marks_hit"].sum())
     return {
         "images": len(with_structure),
         "empty_images": len(empty),
         "empty_correct": _mean(empty["predicted_pixels"] == 0),
         "iou_per_image": _mean(with_structure["iou"]),
-        "iou_pooled": both / (true + predicted - both) if true + predicted else None,
+        "iou_pooled": pooled.iou() if pooled.either else None,
         "dice_per_image": _mean(with_structure["dice"]),
-        "dice_pooled": 2 * both / (true + predicted) if true + predicted else None,
+        "dice_pooled": pooled.dice() if pooled.either else None,
         "mark_hit_rate": hit / marked if marked else None,
     }
 
