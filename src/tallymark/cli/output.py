@@ -47,12 +47,15 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    console = Console()
+    # Not the table's own title: that is wrapped to the width of a narrow table.
+    console.print(title, style="bold", highlight=False, markup=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(shown(value) for value in row))
-    Console().print(table)
+    console.print(table)
 
 
 def shown(value: object) -> str:
