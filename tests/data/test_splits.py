@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallymark.data.splits import assign_splits
+from tallymark.data.splits import Fold, assign_fold, assign_splits
 from tallymark.errors import ConfigError, StudyError
 
 SHARES = {"train": 0.6, "select": 0.1, "calibrate": 0.1, "test": 0.2}
@@ -88,3 +88,59 @@ def test_wrong_shares_and_lengths_are_refused() -> None:
         assign_splits(["a"], [""], {"train": 1.5, "test": -0.5}, 0)
     with pytest.raises(StudyError, match="1 groups, 2 strata"):
         assign_splits(["a"], ["", ""], {"train": 1.0}, 0)
+
+
+FOLDS = st.integers(2, 5)
+
+
+@given(ROWS, FOLDS, st.integers(0, 5), st.randoms(use_true_random=False))
+def test_every_case_is_in_one_test_fold_with_its_group_whatever_the_order(
+    rows: list[tuple[str, str]], folds: int, seed: int, random: object
+) -> None:
+    rows = [*rows, *((f"more{i}", "x") for i in range(2 * folds))]  # enough groups for every fold
+
+    def dealt(some: list[tuple[str, str]], fold: Fold) -> dict[str, str]:
+        groups = [row[0] for row in some]
+        splits = assign_fold(groups, [row[1] for row in some], SHARES, seed, fold)
+        assert len(set(zip(groups, splits, strict=True))) == len(set(groups))
+        return dict(zip(groups, splits, strict=True))
+
+    shuffled = list(rows)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    tested: Counter[str] = Counter()
+    for number in range(1, folds + 1):
+        splits = dealt(rows, Fold(number, folds))
+        assert splits == dealt(shuffled, Fold(number, folds))
+        tested.update(group for group, split in splits.items() if split == "test")
+    assert tested == Counter({group for group, _ in rows})
+
+
+def test_folds_are_stratified_and_leave_the_others_their_proportions() -> None:
+    strata = ["benign"] * 300 + ["malignant"] * 150
+    groups = [f"g{i}" for i in range(450)]
+    for number in range(1, 6):
+        splits = np.array(assign_fold(groups, strata, SHARES, 1, Fold(number, 5)))
+        for stratum, size in (("benign", 300), ("malignant", 150)):
+            inside = Counter(splits[np.array(strata) == stratum].tolist())
+            for name, share in SHARES.items():  # the shares of a fifth for the test are the study's own
+                assert abs(inside[name] - share * size) < 2, (number, stratum, inside)
+    half = Counter(assign_fold(groups, strata, SHARES, 1, Fold(1, 2)))
+    assert half["test"] == 225
+    assert abs(half["train"] - 225 * 6 / 8) < 2
+    assert abs(half["select"] - 225 / 8) < 2
+
+
+def test_the_folds_of_today_are_those_of_tomorrow() -> None:
+    splits = assign_fold([f"g{i}" for i in range(10)], [""] * 10, SHARES, 0, Fold(2, 5))
+    assert "".join(split[0] for split in splits) == "ctsttttttt"
+
+
+def test_folds_that_do_not_exist_are_refused() -> None:
+    for text in ("0/5", "6/5", "1/1", "2", "2/5/1", "-1/5", "two/five", "1 / 5", "\u0661/5"):
+        with pytest.raises(ConfigError, match="no such fold"):
+            Fold.parse(text)
+    assert str(Fold.parse("5/5")) == "5/5"
+    with pytest.raises(StudyError, match=r"leaves nothing to test on.*fewer folds"):
+        assign_fold(["a", "b"], ["", ""], SHARES, 0, Fold(3, 3))
+    with pytest.raises(StudyError, match="nothing to learn from"):
+        assign_fold(["a", "b"], ["", ""], {"train": 0.0, "test": 1.0}, 0, Fold(1, 2))

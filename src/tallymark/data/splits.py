@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from tallymark.data.settings import check_shares
-from tallymark.errors import StudyError
+from tallymark.errors import ConfigError, StudyError
 
 
 def assign_splits(groups: Sequence[str], strata: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
@@ -58,6 +60,89 @@ def assign_splits(groups: Sequence[str], strata: Sequence[str], shares: Mapping[
             split_of[group] = name
             lacking[name] -= size[group]
     return [split_of[group] for group in groups]
+
+
+class Fold(NamedTuple):
+    """One of several test folds, counted from 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Fold:
+        """Read ``2/5``, the second of five.
+
+        Raises:
+            ConfigError: it cannot be read so, or there is no such fold.
+
+        Example:
+            >>> Fold.parse("2/5")
+            Fold(number=2, of=5)
+        """
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+        fold = cls(int(match[1]), int(match[2])) if match else None
+        if fold is None or not (1 <= fold.number <= fold.of and fold.of >= 2):
+            raise ConfigError("there is no such fold", found=repr(text), expected="NUMBER/FOLDS, as in 1/5 to 5/5")
+        return fold
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+def assign_fold(
+    groups: Sequence[str], strata: Sequence[str], shares: Mapping[str, float], seed: int, fold: Fold
+) -> list[str]:
+    """Deal cases anew, so that the test split is one of n equal folds: every case is in exactly one of them.
+
+    The folds are dealt as :func:`assign_splits` deals splits of equal share. The cases of the other folds go to the
+    other splits, again by whole groups and stratified, in the proportions of their shares.
+
+    Args:
+        groups: group of each case; cases of one group stay together.
+        strata: stratum of each case.
+        shares: share of each split, ``test`` among them, with the sum 1; those of the others count in proportion.
+        seed: another seed deals other folds.
+        fold: which of how many.
+
+    Returns:
+        The split of each case.
+
+    Raises:
+        ConfigError: the shares do not sum to 1.
+        StudyError: no case would be tested on, or none trained on; groups and strata differ in length.
+
+    Example:
+        >>> shares = {"train": 0.6, "select": 0.2, "test": 0.2}
+        >>> [assign_fold(list("abcd"), [""] * 4, shares, 0, Fold(i, 2)).count("test") for i in (1, 2)]
+        [2, 2]
+    """
+    check_shares(shares, where="shares")
+    numbers = [str(number) for number in range(1, fold.of + 1)]
+    fold_of = assign_splits(groups, strata, dict.fromkeys(numbers, 1 / fold.of), seed)
+    rest = [index for index, number in enumerate(fold_of) if number != str(fold.number)]
+    others = {name: share for name, share in shares.items() if name != "test"}
+    if not others.get("train"):
+        raise StudyError(
+            "there would be nothing to learn from", where="key split", found="train 0", expected="a share above 0"
+        )
+    whole = sum(others.values())
+    dealt = assign_splits(
+        [groups[index] for index in rest],
+        [strata[index] for index in rest],
+        {name: share / whole for name, share in others.items()},
+        seed,
+    )
+    splits = ["test"] * len(groups)
+    for index, split in zip(rest, dealt, strict=True):
+        splits[index] = split
+    for name in ("train", "test"):
+        if name not in splits:
+            raise StudyError(
+                f"the fold {fold} leaves nothing to {name} on",
+                found=f"{len(set(groups))} groups",
+                remedy="ask for fewer folds",
+            )
+    return splits
 
 
 def _rank(seed: int, group: str) -> bytes:

@@ -15,7 +15,7 @@ from tallymark.data.images import file_sha256
 from tallymark.data.marks import MarkStore
 from tallymark.data.numbers import RECORDED, Number, NumberRow, NumberRules, read_numbers, write_numbers
 from tallymark.data.settings import SPLITS, ImageSettings, SplitSettings, StudySettings
-from tallymark.data.splits import assign_splits
+from tallymark.data.splits import Fold, assign_fold, assign_splits
 from tallymark.data.tables import write_table
 from tallymark.data.truth import Truth, TruthRow, check_truth_names, truth_table
 from tallymark.errors import StudyError
@@ -189,6 +189,28 @@ class Study:
         if name not in SPLITS:
             raise StudyError("unknown split", found=repr(name), expected=", ".join(SPLITS))
         return tuple(case for case in self.cases if case.split == name)
+
+    def fold(self, fold: Fold | str | None) -> Study:
+        """This study with the splits of a fold of a cross-validation, in memory alone; nothing is written.
+
+        Groups are dealt anew as the settings say (:func:`assign_fold`), whatever the splits of the table are. So the
+        folds are the same in every run and on every machine, and every case is in the test split of exactly one.
+
+        Args:
+            fold: ``"2/5"``: the second of five; None: the study as it is.
+
+        Raises:
+            ConfigError: there is no such fold.
+            StudyError: more folds than the study's groups allow.
+        """
+        if fold is None:
+            return self
+        fold = Fold.parse(fold) if isinstance(fold, str) else fold
+        rule = self.settings.split
+        groups, strata = [case.group for case in self.cases], [case.stratum for case in self.cases]
+        splits = assign_fold(groups, strata, rule.shares, rule.seed, fold)
+        cases = tuple(replace(case, split=split) for case, split in zip(self.cases, splits, strict=True))
+        return Study(self.folder, self.settings, cases, self._numbers)
 
     def case(self, id: str) -> Case:
         """The case with this id.

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from tallymark.data.splits import Fold
 from tallymark.errors import ConfigError
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -31,6 +32,15 @@ class DataConfig(_Section):
     size: tuple[Annotated[int, Field(ge=8)], ...] = Field(default=(96, 96), description="(planes,) rows, columns")
     marks: str | None = Field(default=None, description="mark set; None: the only one there is")
     numbers: str | None = Field(default=None, description="number variant; None: recorded, or the only one")
+    fold: str | None = Field(default=None, description="2/5: test on the second of five folds; None: as the table says")
+
+    @field_validator("fold", mode="before")
+    @classmethod
+    def _a_fold(cls, fold: object) -> str | None:
+        try:
+            return None if fold is None else str(Fold.parse(str(fold)))
+        except ConfigError as error:
+            raise ValueError(f"{error.what}; expected {error.expected}") from None
 
 
 class ModelConfig(_Section):
@@ -240,8 +250,9 @@ def validate(values: Mapping[str, Any], *, where: str) -> RunConfig:
         if first["type"] == "extra_forbidden":
             expected = f"one of {', '.join(_known_keys(path[:-1]))}"
             raise ConfigError("unknown key", where=key, expected=expected) from None
+        message = str(first["msg"]).removeprefix("Value error, ")
         raise ConfigError(
-            first["msg"][:1].lower() + first["msg"][1:],
+            message[:1].lower() + message[1:],
             where=key,
             found=repr(first["input"]),
         ) from None

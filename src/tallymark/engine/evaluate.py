@@ -139,8 +139,9 @@ def study_references(study: Study, split: str, config: RunConfig) -> list[Refere
     Args:
         study: with ``truth.csv``.
         split: train, select, calibrate or test.
-        config: says which numbers and marks are meant.
+        config: says which numbers, marks and fold are meant.
     """
+    study = study.fold(config.data.fold)
     kept = known_numbers(study, config)
     scale = {statistic.name: statistic.scale for statistic in study.statistics}
     # A supervised run is asked about its marks too, so that the rows of a table compare, if it is clear which.

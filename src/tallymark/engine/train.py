@@ -83,6 +83,7 @@ def train(
     """
     study = study if isinstance(study, Study) else Study.open(Path(study))
     config = resolve(recipe, profile, seed=seed, marks=marks, numbers=numbers, file=file, settings=settings)
+    study = study.fold(config.data.fold)
     folder = RunFolder(Path(out) if out is not None else study.folder / "runs" / f"{recipe}-{profile}-{seed}")
     if resume:
         folder.resume(config)

@@ -30,7 +30,7 @@ def floors(study: Study, task: Task, config: RunConfig, split: str = "test") -> 
     Args:
         study: with full masks.
         task: the structures and statistics of the runs above these floors.
-        config: of one of these runs; says which numbers and marks are scored.
+        config: of one of these runs; says which numbers, marks and fold are scored.
         split: what they are scored on.
 
     Returns:
@@ -39,6 +39,7 @@ def floors(study: Study, task: Task, config: RunConfig, split: str = "test") -> 
     Source: the position map and its cuts are ours; on BUSI the map at the known area scores what the paper reports
         for its statistic loss alone (Kulkarni, Raff & Oates 2026, Table 1).
     """
+    study = study.fold(config.data.fold)
     references = study_references(study, split, config)
     truth = {reference.request.id: reference.truth for reference in references}
     maps, typical = position_maps(study, task)
