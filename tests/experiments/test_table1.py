@@ -8,7 +8,7 @@ import pytest
 from tallymark.data.study import Study
 from tallymark.engine.recipes import resolve
 from tallymark.experiments import grid as grids
-from tallymark.experiments.grid import Row, address, by_name, run_grid
+from tallymark.experiments.grid import Row, by_name, run_grid
 from tallymark.experiments.table import markdown, summarise
 from tallymark.experiments.table1 import PAPER, grid, table1
 from tiny import TINY
@@ -51,19 +51,6 @@ def test_an_interrupted_row_goes_on(study, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             list(run_grid(opened, [row], "small", tmp_path))
     assert len(list(run_grid(opened, [row], "small", tmp_path))) == 1
-
-
-def test_the_address_depends_on_content_and_not_on_names(study):
-    opened = Study.open(study)
-
-    def of(*settings: str, seed: int = 0) -> str:
-        return address(opened, resolve("paper", "small", marks="e8", seed=seed, settings=settings), "test")
-
-    assert of() == of("runtime.workers=0", "runtime.precision=32-true")
-    assert len({of(), of("optim.epochs=3"), of(seed=1), of("data.size=[32, 32]")}) == 4
-    before = of()
-    opened.marks.clear("e8", opened.cases[0].id)
-    assert of() != before
 
 
 def test_the_table_shows_what_the_rows_hold(study, tmp_path):

@@ -25,8 +25,8 @@ from tallymark.engine.recipes import resolve
 from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.train import train
 
-# Raised when the meaning of a result changes although no setting does (a loss is corrected, say).
 GENERATION = 1
+"""Raised when results change although no setting does: a loss is corrected, or the default of a setting changes."""
 
 
 @dataclass(frozen=True)
@@ -127,22 +127,35 @@ def run_grid(
 
 
 def address(study: Study, config: RunConfig, split: str) -> str:
-    """The name of a row's folder: a hash of all that decides its result.
+    """The name of a row's folder: its recipe and seed, and a hash of all that decides its result.
 
-    Where it is computed (``runtime``) does not count. Marks and numbers count by their content, not their name.
+    Settings count as far as they differ from their defaults, so that a new setting, whose default changes nothing,
+    leaves every address as it was; where a default itself changes, :data:`GENERATION` is raised. Where it is computed
+    (``runtime``) does not count, and names do not: a recipe and a profile count by what they set, marks, numbers and
+    masks by their content, a fold by the splits it deals. Marks that are named count in a run that does not learn from
+    them, too: it is scored by them.
     """
+    study = study.fold(config.data.fold)
     decides: dict[str, object] = {
         "generation": GENERATION,
         "split": split,
-        "config": config.model_dump(mode="json", exclude={"runtime", "data"}),
-        "size": config.data.size,
-        "settings": study.settings.model_dump(mode="json"),
+        "config": config.model_dump(
+            mode="json", exclude_defaults=True, exclude={"recipe", "profile", "runtime", "data"}
+        ),
+        "data": config.data.model_dump(mode="json", exclude_defaults=True, exclude={"marks", "numbers", "fold"}),
+        "settings": study.settings.model_dump(mode="json", exclude_defaults=True, exclude={"name", "format", "split"}),
         "cases": [(case.id, case.sha256, case.group, case.split) for case in study.cases],
+        "masks": [
+            study.truth.fingerprint(case.id, name)
+            for case in study.cases
+            for name in study.structures
+            if study.truth.has(case.id, name)
+        ],
     }
     if config.reads_numbers:
         numbers = study.numbers(config.data.numbers)
         decides["numbers"] = [(*key, number.value, number.low, number.high) for key, number in sorted(numbers.items())]
-    if config.reads_marks:
+    if config.reads_marks or config.data.marks is not None:
         name = mark_set(study, config.data.marks)
         decides["marks"] = study.marks.fingerprint(name, [case.id for case in study.cases])
     text = json.dumps(decides, sort_keys=True, default=str)
