@@ -8,7 +8,8 @@ import torch
 
 from tallymark.engine.batches import Batch
 from tallymark.engine.config import LossConfig
-from tallymark.engine.objective import Task, objective
+from tallymark.engine.objective import objective
+from tallymark.engine.task import Task
 from tallymark.engine.train import train
 from tallymark.measure.definition import Statistic
 from tallymark.models.interface import Output

@@ -13,7 +13,7 @@ import torch
 
 from tallymark.data.atomic import write_bytes
 from tallymark.engine.config import RunConfig, validate
-from tallymark.engine.objective import Task
+from tallymark.engine.task import Task
 from tallymark.errors import CheckpointError
 from tallymark.measure.definition import Statistic
 from tallymark.models.interface import Network

@@ -12,7 +12,8 @@ from torch import Tensor
 from tallymark.engine.augment import augment_geometry, augment_light
 from tallymark.engine.batches import Batch, mix_seed
 from tallymark.engine.config import RunConfig
-from tallymark.engine.objective import Task, objective, predicted_statistics
+from tallymark.engine.objective import objective, predicted_statistics
+from tallymark.engine.task import Task
 from tallymark.models.interface import Network
 
 

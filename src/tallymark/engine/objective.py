@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -12,27 +11,9 @@ from torch import Tensor
 from tallymark.core import losses, statistics
 from tallymark.engine.batches import Batch
 from tallymark.engine.config import LossConfig
+from tallymark.engine.task import Task
 from tallymark.measure.definition import Statistic
 from tallymark.models.interface import Output
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a network is asked for: the structures it outlines and the statistics it must reproduce.
-
-    Args:
-        structures: names, in the order of the network's outputs.
-        statistics: in the order of a batch's numbers.
-        image_channels: 1 or 3.
-        dimension: 2 or 3 space axes.
-        window: intensities shown as 0 and 1; None for 8-bit images.
-    """
-
-    structures: tuple[str, ...]
-    statistics: tuple[Statistic, ...]
-    image_channels: int
-    dimension: int
-    window: tuple[float, float] | None = None
 
 
 def objective(

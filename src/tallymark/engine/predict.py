@@ -22,8 +22,9 @@ from tallymark.data.tables import write_table
 from tallymark.datasets.naming import pair_files
 from tallymark.engine.augment import AXES
 from tallymark.engine.model_file import Model, load_model
-from tallymark.engine.objective import Task, needs_spacing
+from tallymark.engine.objective import needs_spacing
 from tallymark.engine.run_folder import RunFolder
+from tallymark.engine.task import Task
 from tallymark.errors import GeometryError
 from tallymark.measure import evaluate as measure_statistics
 from tallymark.pictures import overlay, save_png

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from tallymark.data.images import read_image
-from tallymark.engine.objective import Task
 from tallymark.engine.predict import Request, numbers_of
+from tallymark.engine.task import Task
 from tallymark.errors import GeometryError
 from tallymark.measure import Overlap, bland_altman
 

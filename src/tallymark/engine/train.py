@@ -22,9 +22,10 @@ from tallymark.engine.config import RunConfig
 from tallymark.engine.journal import Journal
 from tallymark.engine.model_file import Model, build_network, read_tensors, save_model
 from tallymark.engine.module import Segmenter
-from tallymark.engine.objective import Task, lengths, needs_spacing
+from tallymark.engine.objective import lengths, needs_spacing
 from tallymark.engine.recipes import resolve
 from tallymark.engine.run_folder import RunFolder
+from tallymark.engine.task import Task
 from tallymark.errors import ConfigError, GeometryError, StorageError
 from tallymark.pictures import curves
 

@@ -1,0 +1,76 @@
+"""The size of every structure as far as the kept numbers tell it: what losses and growth need that count pixels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tallymark.engine.batches import Batch
+from tallymark.engine.task import Task
+from tallymark.measure.definition import Statistic
+
+
+class KnownFractions(NamedTuple):
+    """Share of the image that each structure covers, by image and structure, as it was kept.
+
+    Attributes:
+        value: in [0, 1]; NaN where unknown.
+        low: lower end of the kept interval; NaN where there is none.
+        high: upper end of the kept interval; NaN where there is none.
+    """
+
+    value: Float[Tensor, "b k"]
+    low: Float[Tensor, "b k"]
+    high: Float[Tensor, "b k"]
+
+
+def known_fractions(task: Task, batch: Batch) -> KnownFractions:
+    """Derive the share of the image that each structure covers from the kept numbers.
+
+    An area fraction is the share itself; an area (mm2) or volume (mm3) is divided by that of the whole image. A
+    number of several structures together, a ratio of two structures, a length or an intensity tells the size of none.
+    Where several numbers of a structure tell it, the first one known for an image does, in the order of the study.
+
+    Args:
+        task: names the structures and says what the numbers mean.
+        batch: numbers in canonical units, and the area or volume of each image.
+
+    Returns:
+        One column for each structure; NaN where nothing tells the size.
+
+    Example:
+        >>> size = Statistic("size", "area", of=("cyst",), unit="mm2")
+        >>> task = Task(("cyst", "wall"), (size,), image_channels=1, dimension=2)
+        >>> nothing, number = torch.full((1, 1), torch.nan), torch.tensor([[5.0]])
+        >>> batch = Batch(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2, dtype=torch.bool), number, nothing, nothing,
+        ...               spacing_mm=torch.ones(1, 2), extent_mm=torch.tensor([20.0]), marks=None, excluded=None,
+        ...               truth=None)
+        >>> known_fractions(task, batch).value
+        tensor([[0.2500,    nan]])
+    """
+    columns = []
+    for structure in task.structures:
+        known = torch.full((3, len(batch.value)), torch.nan, device=batch.value.device, dtype=batch.value.dtype)
+        for position, statistic in enumerate(task.statistics):
+            if not tells_size(statistic, structure):
+                continue
+            number = torch.stack([column[:, position] for column in (batch.value, batch.low, batch.high)])
+            share = number / batch.extent_mm if statistic.kind == "area" else number
+            # Value and interval of one number belong together: the next number helps where this one says nothing.
+            known = torch.where(known.isnan().all(dim=0), share, known)
+        columns.append(known)
+    return KnownFractions(*torch.stack(columns, dim=2))
+
+
+def tells_size(statistic: Statistic, structure: str) -> bool:
+    """Whether a number is the size of this structure alone, as a share of the image or in mm2 or mm3.
+
+    Example:
+        >>> fat = Statistic("fat", "area_ratio", of=("fat",), over=("fat", "muscle"))
+        >>> tells_size(fat, "fat"), tells_size(Statistic("f", "area_fraction", of=("fat",)), "fat")
+        (False, True)
+    """
+    return statistic.kind in ("area_fraction", "area") and statistic.of == (structure,)
