@@ -34,7 +34,7 @@ def in_and_out(run: RunFolder, out: Path) -> None:
     reference = references[cases["id"].iloc[0]]
     structure, request = model.task.structures[0], reference.request
     image = normalise(read_image(request.image), 1)
-    predicted = read_mask(mask_file(run.predictions("test"), request, structure, model))
+    predicted = read_mask(mask_file(run.predictions("test"), request, structure, model.task))
     nothing, enlarge = np.zeros_like(predicted), enlargement(predicted.shape)
     marked = overlay(image, nothing, marks=reference.marks[structure], enlarge=enlarge)
     outlined = overlay(image, predicted, truth=reference.truth(structure), enlarge=enlarge)
@@ -59,7 +59,10 @@ def outlines(run: RunFolder, out: Path) -> None:
         reference = references[case["id"]]
         truth = np.stack([reference.truth(name) for name in model.task.structures])
         predicted = np.stack(
-            [read_mask(mask_file(run.predictions("test"), reference.request, s, model)) for s in model.task.structures]
+            [
+                read_mask(mask_file(run.predictions("test"), reference.request, s, model.task))
+                for s in model.task.structures
+            ]
         )
         marks = np.stack([reference.marks.get(s, np.zeros(truth.shape[1:], bool)) for s in model.task.structures])
         plain = np.full(truth.shape[1:], 0.35)

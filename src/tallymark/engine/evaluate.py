@@ -166,7 +166,7 @@ def _union_of(files: tuple[Path, ...]) -> Callable[[str], np.ndarray]:
 
 def _written(folder: Path, model: Model) -> Callable[[Request, str], np.ndarray]:
     def read(request: Request, structure: str) -> np.ndarray:
-        path = mask_file(folder, request, structure, model)
+        path = mask_file(folder, request, structure, model.task)
         if not path.exists():
             raise EvaluationError(
                 "a prediction is missing; a score without it would flatter",

@@ -120,7 +120,7 @@ def write_predictions(results: Iterable[Prediction], model: Model, out: Path, *,
     rows = []
     for result in results:
         for structure, mask in result.masks.items():
-            write_mask(mask_file(out, result.request, structure, model), mask, result.image)
+            write_mask(mask_file(out, result.request, structure, model.task), mask, result.image)
         if overlays:
             image = normalise(result.image, model.task.image_channels, model.task.window)
             picture = overlay(image, np.stack(list(result.masks.values())), enlarge=enlargement(result.image.space))
@@ -133,12 +133,12 @@ def write_predictions(results: Iterable[Prediction], model: Model, out: Path, *,
     return frame
 
 
-def mask_file(out: Path, request: Request, structure: str, model: Model) -> Path:
+def mask_file(out: Path, request: Request, structure: str, task: Task) -> Path:
     """Where a mask goes: ``masks/<id>`` alone, ``masks/<id>_<structure>`` where there are several structures.
 
     A picture's mask is a PNG, whatever the picture was; a volume's mask has the format of the volume.
     """
-    stem = request.id if len(model.task.structures) == 1 else f"{request.id}_{structure}"
+    stem = request.id if len(task.structures) == 1 else f"{request.id}_{structure}"
     suffix = suffix_of(request.image)
     return out / "masks" / (stem + (suffix if suffix in VOLUMES else ".png"))
 
