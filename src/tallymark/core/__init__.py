@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tallymark.core.gated_crf import gated_crf_loss
 from tallymark.core.losses import (
     confidence_loss,
     cross_entropy_loss,
@@ -11,6 +12,7 @@ from tallymark.core.losses import (
     statistic_loss,
     weak_loss,
 )
+from tallymark.core.mixed_pseudo_labels import mixed_pseudo_label_loss
 from tallymark.core.modules import (
     ConfidenceLoss,
     CrossEntropyLoss,
@@ -20,6 +22,8 @@ from tallymark.core.modules import (
     StatisticLoss,
     WeakLoss,
 )
+from tallymark.core.positive_unlabelled import nnpu_loss, ranked_negatives_loss
+from tallymark.core.size_constraints import log_barrier_loss, size_penalty
 from tallymark.core.statistics import (
     area,
     area_fraction,
@@ -50,9 +54,15 @@ __all__ = [
     "dice_loss",
     "evaluate",
     "exclusion_loss",
+    "gated_crf_loss",
     "harden",
+    "log_barrier_loss",
     "mean_intensity",
+    "mixed_pseudo_label_loss",
+    "nnpu_loss",
+    "ranked_negatives_loss",
     "reconstruction_loss",
+    "size_penalty",
     "statistic_loss",
     "union",
     "weak_loss",

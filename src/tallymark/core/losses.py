@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from tallymark.core.intervals import interval
 from tallymark.core.reduce import full_precision, mean_over, require_same_shape, sum_space, within
 from tallymark.errors import ConfigError
 
@@ -72,7 +73,7 @@ def statistic_loss(
     if level not in ("image", "batch"):
         raise ConfigError("unknown level of the statistic loss", found=repr(level), expected="'image' or 'batch'")
     value = full_precision(value)
-    lower, upper = _interval(value, target, low, high)
+    lower, upper = interval(value, target, low, high)
     known = ~(lower.isnan() | upper.isnan())
     lower, upper = torch.where(known, lower, 0.0), torch.where(known, upper, 0.0)
     if level == "batch":
@@ -84,26 +85,6 @@ def statistic_loss(
     # relu, not clamp: at the very end of the interval its gradient is 0, so that a number that is met stays met.
     distance = functional.relu(lower - value) + functional.relu(value - upper)
     return torch.where(known, distance, 0.0).sum() / known.sum().clamp(min=1)
-
-
-def _interval(
-    value: Float[Tensor, "b s"],
-    target: Float[Tensor, "b s"],
-    low: Float[Tensor, "b s"] | None,
-    high: Float[Tensor, "b s"] | None,
-) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
-    """The ends within which a number is met: the interval where given, else the target; NaN where nothing is known."""
-    unknown = torch.full_like(value, torch.nan)
-    ends = []
-    for name, end in (("target", target), ("low", low), ("high", high)):
-        if end is not None:
-            require_same_shape(value, end, f"value and {name}")
-        ends.append(unknown if end is None else end.to(value))
-    target, low, high = ends
-    no_interval = low.isnan() & high.isnan()
-    lower = torch.where(no_interval, target, torch.where(low.isnan(), -torch.inf, low))
-    upper = torch.where(no_interval, target, torch.where(high.isnan(), torch.inf, high))
-    return lower, upper
 
 
 def weak_loss(
