@@ -149,8 +149,8 @@ def ranked_negatives(
     _, largest = interval(value.to(score), value, low, high)
     pixels = sum_space(shown)
     kept = torch.where(largest > 0, (margin * largest * pixels).round().clamp(min=1), 0.0)
-    # An unknown size keeps every pixel, and so does a margin that reaches beyond the image.
-    kept = torch.where(largest.isnan(), pixels, torch.minimum(kept, pixels)).long()
+    # An unknown or open size keeps every pixel, and so does a margin that reaches beyond the image.
+    kept = torch.where(largest.isfinite(), torch.minimum(kept, pixels), pixels).long()
     ranked = score.flatten(2).sort(dim=2, descending=True).values
     last = ranked.gather(2, (kept - 1).clamp(min=0)[:, :, None])[:, :, 0]
     last = torch.where(kept > 0, last, torch.inf)
