@@ -16,16 +16,13 @@ from tallymark.models.deeplab import DeepLabV3ResNet50
 from tallymark.models.unet import UNet
 
 
-class NetworkContract:
-    """What every network promises; a network is put under it by a subclass that names it."""
+class NetworkUnderTest:
+    """A network by name, and images for it."""
 
     name: str
     dimension = 2
     options: ClassVar[dict[str, Any]] = {}
     size: tuple[int, ...] = (48, 40)
-    odd_sizes: tuple[tuple[int, ...], ...] = ((37, 51), (7, 5))
-    steps: int
-    learning_rate: float
 
     def make(self, image_channels: int = 1, structures: int = 1, **options: Any) -> Network:
         torch.manual_seed(0)
@@ -48,11 +45,19 @@ class NetworkContract:
     def images(self, batch: int = 2, channels: int = 1, size: tuple[int, ...] | None = None) -> Tensor:
         return torch.rand(batch, channels, *(size or self.size), generator=torch.Generator().manual_seed(1))
 
+
+class NetworkContract(NetworkUnderTest):
+    """What every network promises; a network is put under it by a subclass that names it."""
+
+    odd_sizes: tuple[tuple[int, ...], ...] = ((37, 51), (7, 5))
+    steps: int
+    learning_rate: float
+
     @pytest.mark.parametrize(("channels", "structures"), [(1, 1), (3, 2), (5, 4)])
     def test_channels_and_structures(self, channels: int, structures: int) -> None:
         network = self.make(channels, structures)
         assert (network.dimension, network.image_channels, network.structures) == (self.dimension, channels, structures)
-        logit, reconstruction = network(self.images(2, channels))
+        logit, reconstruction, _ = network(self.images(2, channels))
         assert logit.shape == (2, structures, *self.size)
         assert reconstruction.shape == (2, channels, *self.size)
 
@@ -60,7 +65,7 @@ class NetworkContract:
         network = self.make()
         for size in self.odd_sizes:
             for batch, mode in ((2, True), (1, False)):
-                logit, reconstruction = network.train(mode)(self.images(batch, size=size))
+                logit, reconstruction, _ = network.train(mode)(self.images(batch, size=size))
                 assert logit.shape == reconstruction.shape == (batch, 1, *size)
                 assert torch.isfinite(logit).all()
                 assert torch.isfinite(reconstruction).all()
@@ -68,7 +73,7 @@ class NetworkContract:
     def test_heads_reach_every_parameter_with_finite_gradients(self) -> None:
         network = self.make(1, 2)
         output = network(self.images())
-        sum(o.square().mean() for o in output).backward()
+        sum(o.square().mean() for o in output[:2]).backward()
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, f"{name} is reached by neither head"
             assert torch.isfinite(parameter.grad).all(), name
@@ -100,7 +105,7 @@ class NetworkContract:
             for parameter in other.parameters():
                 parameter.add_(1.0)
             other.load_state_dict(torch.load(file, weights_only=True))
-            for ours, theirs in zip(network(images), other(images), strict=True):
+            for ours, theirs in zip(network(images)[:2], other(images)[:2], strict=True):
                 assert torch.equal(ours, theirs)
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -109,14 +114,14 @@ class NetworkContract:
         with torch.autocast("cpu", dtype=dtype):
             output = network(self.images())
         assert output.logit.dtype == dtype, "autocast did nothing"
-        sum(o.float().square().mean() for o in output).backward()
-        assert all(torch.isfinite(o).all() for o in output)
+        sum(o.float().square().mean() for o in output[:2]).backward()
+        assert all(torch.isfinite(o).all() for o in output[:2])
         assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
 
     def test_both_heads_depend_on_the_image(self) -> None:
         network, images = self.settled(), self.images(2)
         with torch.no_grad():
-            for o in network(images):
+            for o in network(images)[:2]:
                 assert (o[0] - o[1]).abs().max() > 1e-4
 
     def test_overfits_one_image(self) -> None:
@@ -125,7 +130,7 @@ class NetworkContract:
         image = 0.2 + 0.6 * mask
         optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         for _ in range(self.steps):
-            logit, reconstruction = network(image)
+            logit, reconstruction, _ = network(image)
             error = (reconstruction - image).abs().mean()
             loss = functional.binary_cross_entropy_with_logits(logit, mask) + error
             optimiser.zero_grad()
@@ -146,6 +151,48 @@ class NetworkContract:
         ):
             with pytest.raises(GeometryError, match=r"does not fit the network; found shape .*expected \(batch, 3, "):
                 network(image)
+
+
+class TwoBranches(NetworkUnderTest):
+    """What a network with two decoders promises besides."""
+
+    def test_the_logit_is_that_of_the_mean_probability(self) -> None:
+        network, images = self.settled(), self.images(2)
+        with torch.no_grad():
+            output = network(images)
+        one, other = output.branches
+        torch.testing.assert_close(output.logit.sigmoid(), (one.sigmoid() + other.sigmoid()) / 2)
+        assert (one - other).abs().max() > 1e-3, "two decoders, not one twice"
+
+    def test_the_second_branch_is_perturbed_in_training_alone(self) -> None:
+        network, images = self.settled(), self.images(2)
+        for module in network.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm | torch.nn.Dropout):
+                module.eval()
+        network.training = True
+        with torch.no_grad():
+            first, second = network(images).branches, network(images).branches
+        assert torch.equal(first[0], second[0])
+        assert not torch.equal(first[1], second[1])
+
+    def test_each_branch_teaches_the_encoder(self) -> None:
+        network = self.make()
+        first = next(p for p in network.parameters() if p.ndim > 2)
+        for branch in (0, 1):
+            network.zero_grad()
+            network(self.images()).branches[branch].square().mean().backward()
+            assert first.grad.abs().sum() > 0
+
+    def test_an_option_that_is_neither_one_nor_two_is_refused(self) -> None:
+        for wrong in (0, 3, True):
+            with pytest.raises(ConfigError, match=r"branches: .*expected 1 or 2"):
+                self.make(branches=wrong)
+
+    def test_without_the_option_nothing_is_added(self) -> None:
+        plain, images = self.make(branches=1), self.images()
+        added = set(self.make().state_dict()) - set(plain.state_dict())
+        assert {name.partition("_")[0].partition(".")[0] for name in added} == {"second"}
+        assert plain(images).branches is None
 
 
 class TestDeepLab(NetworkContract):
@@ -189,6 +236,12 @@ class TestDeepLab(NetworkContract):
             build(self.name, image_channels=1, structures=1, dimension=3)
 
 
+class TestDeepLabTwoBranches(TwoBranches):
+    name = "deeplabv3_resnet50"
+    options: ClassVar[dict[str, Any]] = {"branches": 2}
+    size = (24, 32)
+
+
 class TestUNet(NetworkContract):
     name = "unet"
     steps = 40
@@ -207,7 +260,7 @@ class TestUNet(NetworkContract):
         stages = list(network.encoder)
         stages[3].register_forward_hook(silence)
         with torch.no_grad():
-            logit, reconstruction = network(images)
+            logit, reconstruction, _ = network(images)
         assert torch.equal(reconstruction[0], reconstruction[1])
         assert (logit[0] - logit[1]).abs().max() > 1e-4
         assert seen == [(6, 6)], "48 x 40, padded to 48 x 48, at stride 8"
@@ -260,6 +313,13 @@ class TestUNetGroupNorm(NetworkContract):
     learning_rate = 1e-2
 
 
+class TestUNetTwoBranches(TwoBranches, NetworkContract):
+    name = "unet"
+    options: ClassVar[dict[str, Any]] = {"branches": 2}
+    steps = 60
+    learning_rate = 1e-2
+
+
 class TestUNetVolumes(NetworkContract):
     name = "unet"
     dimension = 3
@@ -287,5 +347,6 @@ class TestUNetVolumes(NetworkContract):
         solid.load_state_dict(state)
         image = self.images(1, size=(20, 13))
         with torch.no_grad():
-            for plane, volume in zip(flat(image), solid(image[:, :, None].expand(-1, -1, 6, -1, -1)), strict=True):
+            volumes = solid(image[:, :, None].expand(-1, -1, 6, -1, -1))
+            for plane, volume in zip(flat(image)[:2], volumes[:2], strict=True):
                 torch.testing.assert_close(volume, plane[:, :, None].expand_as(volume), rtol=1e-4, atol=1e-5)

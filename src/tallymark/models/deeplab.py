@@ -7,11 +7,14 @@ from typing import cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models.segmentation import deeplabv3_resnet50
+from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from torchvision.models.segmentation.fcn import FCNHead
 
 from tallymark.errors import ConfigError
-from tallymark.models.interface import Network, Output
+from tallymark.models.interface import Network, Output, mean_of_branches
+from tallymark.models.options import one_or_two
 
 
 class DeepLabV3ResNet50(Network):
@@ -25,6 +28,8 @@ class DeepLabV3ResNet50(Network):
         image_channels: channels of the image; the first convolution takes as many.
         structures: structures to segment.
         dimension: 2; there is no DeepLabV3 for volumes.
+        branches: 1, or 2 for a second classifier, which learns from the backbone's features with half of their channels
+            dropped; both predict, and the logit is that of their mean probability.
 
     Raises:
         ConfigError: ``dimension`` is not 2, or a size is out of range.
@@ -40,7 +45,7 @@ class DeepLabV3ResNet50(Network):
         ((1, 2, 33, 40), (1, 1, 33, 40))
     """
 
-    def __init__(self, *, image_channels: int, structures: int, dimension: int = 2) -> None:
+    def __init__(self, *, image_channels: int, structures: int, dimension: int = 2, branches: int = 1) -> None:
         super().__init__(image_channels=image_channels, structures=structures, dimension=dimension)
         if dimension != 2:
             raise ConfigError(
@@ -60,6 +65,9 @@ class DeepLabV3ResNet50(Network):
             nn.init.kaiming_normal_(body.backbone["conv1"].weight, mode="fan_out", nonlinearity="relu")
         # The layout that a GPU's half-precision convolutions want; a CPU is as fast in it as in the other.
         self.body = body.to(memory_format=torch.channels_last)
+        self.branches = one_or_two("branches", branches)
+        if self.branches == 2:
+            self.second = DeepLabHead(2048, structures).to(memory_format=torch.channels_last)
 
     def backbone(self) -> nn.Module:
         """The ResNet-50, without its classifier."""
@@ -82,8 +90,22 @@ class DeepLabV3ResNet50(Network):
                 expected="at least 2",
                 remedy="raise the batch size and drop an incomplete last batch",
             )
-        heads = self.body(self.normalise(image).contiguous(memory_format=torch.channels_last))
-        return Output(heads["out"], heads["aux"])
+        pixels = self.normalise(image).contiguous(memory_format=torch.channels_last)
+        if self.branches == 1:
+            heads = self.body(pixels)
+            return Output(heads["out"], heads["aux"])
+        features = self.body.backbone(pixels)
+        dropped = functional.dropout2d(features["out"], 0.5, self.training)
+        classes, second, picture = (
+            functional.interpolate(head, size=image.shape[2:], mode="bilinear", align_corners=False)
+            for head in (
+                self.body.classifier(features["out"]),
+                self.second(dropped),
+                self.body.aux_classifier(features["aux"]),
+            )
+        )
+        both = torch.stack([classes, second])
+        return Output(mean_of_branches(both), picture, both)
 
     def _pooling_counts_the_batch(self) -> bool:
         # The module itself is asked, not self.training: whoever freezes it or makes it synchronous across devices

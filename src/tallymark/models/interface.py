@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tallymark.errors import ConfigError, GeometryError
 from tallymark.models.normalise import Normalise
@@ -20,10 +21,25 @@ class Output(NamedTuple):
         logit: one logit per structure and pixel; structures are independent sigmoids and may overlap.
         reconstruction: the auxiliary head's picture of the input, with as many channels as the input has; on the scale
             of the input ([0, 1]) but not clipped to it.
+        branches: the logits of each decoder where the network has several; ``logit`` is then :func:`mean_of_branches`.
     """
 
     logit: Float[Tensor, "b k *space"]
     reconstruction: Float[Tensor, "b c *space"]
+    branches: Float[Tensor, "n b k *space"] | None = None
+
+
+def mean_of_branches(branches: Float[Tensor, "n b k *space"]) -> Float[Tensor, "b k *space"]:
+    """Logit of the mean probability of several branches, finite for all finite logits.
+
+    Example:
+        >>> import torch
+        >>> one_doubts = torch.tensor([0.0, 100.0]).reshape(2, 1, 1, 1)  # probabilities 1/2 and 1
+        >>> round(mean_of_branches(one_doubts).sigmoid().item(), 4)
+        0.75
+    """
+    inside, outside = (functional.logsigmoid(side * branches).logsumexp(dim=0) for side in (1, -1))
+    return inside - outside
 
 
 class Provenance(NamedTuple):

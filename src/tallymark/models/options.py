@@ -21,6 +21,21 @@ def at_least(smallest: int, name: str, value: object) -> int:
     return value
 
 
+def one_or_two(name: str, value: object) -> int:
+    """The number of branches ``value`` of the option ``name``.
+
+    Raises:
+        ConfigError: neither 1 nor 2.
+
+    Example:
+        >>> one_or_two("branches", 2)
+        2
+    """
+    if isinstance(value, bool) or value not in (1, 2):
+        raise ConfigError("not a usable number", where=name, found=repr(value), expected="1 or 2")
+    return 1 if value == 1 else 2
+
+
 def probability(name: str, value: object) -> float:
     """The probability ``value`` of the option ``name``, in (0, 1).
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tallymark.errors import ConfigError
-from tallymark.models.interface import Network, Output
-from tallymark.models.options import at_least, probability
+from tallymark.models.interface import Network, Output, mean_of_branches
+from tallymark.models.options import at_least, one_or_two, probability
 
 NORMS = ("batch", "group")
 
@@ -20,6 +20,8 @@ CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+# Whole channels: a pixel alone would be filled in by its neighbours.
+DROPOUT = {2: functional.dropout2d, 3: functional.dropout3d}
 UPSAMPLE = {2: "bilinear", 3: "trilinear"}
 
 # Halvings before the reconstruction head: stride 8, where the auxiliary head of the paper's network reads.
@@ -50,13 +52,17 @@ class UNet(Network):
             independent of the batch: choose it for batches of one or two volumes.
         prior: probability around which an untrained network starts, in (0, 1): the bias of the last layer is its logit
             (Lin et al. 2017, RetinaNet; unlike there, the weights of that layer are not small).
+        branches: 1, or 2 for a second decoder, which learns from the encoder's features with half of their channels
+            dropped (Luo et al. 2022, doi 10.1007/978-3-031-16431-6_50); both predict, and the logit is that of their
+            mean probability.
 
     Raises:
         ConfigError: an option is out of range or unknown.
 
     Source: Ronneberger, Fischer & Brox 2015 (U-Net, doi 10.1007/978-3-319-24574-4_28); added skips after Chaurasia &
         Culurciello 2017 (LinkNet, doi 10.1109/VCIP.2017.8305148); the reconstruction after Kulkarni, Raff & Oates
-        2026, arXiv 2605.03059. Convolutions start as in He et al. 2015.
+        2026, arXiv 2605.03059; the second branch after Han et al. 2024 (DMSPS, doi 10.1016/j.media.2024.103274).
+        Convolutions start as in He et al. 2015.
 
     Example:
         >>> network = UNet(image_channels=1, structures=1, dimension=3, width=4, depth=2).eval()
@@ -75,6 +81,7 @@ class UNet(Network):
         depth: int = 4,
         norm: str = "batch",
         prior: float = 0.5,
+        branches: int = 1,
     ) -> None:
         super().__init__(image_channels=image_channels, structures=structures, dimension=dimension)
         if norm not in NORMS:
@@ -83,21 +90,21 @@ class UNet(Network):
         self.stride = 2 ** at_least(1, "depth", depth)
         # From the finest to the coarsest stage; the last one is the bottleneck.
         channels = [at_least(1, "width", width) * 2**level for level in range(depth + 1)]
-        conv, transposed = CONV[dimension], TRANSPOSED[dimension]
+        conv = CONV[dimension]
 
         self.pool = POOL[dimension](2)
         self.encoder = nn.ModuleList(
             nn.Sequential(*self._convolution(before, after), *self._convolution(after, after))
             for before, after in zip([image_channels, *channels], channels, strict=False)
         )
-        self.up = nn.ModuleList(
-            transposed(2 * fine, fine, kernel_size=2, stride=2, bias=False) for fine in reversed(channels[:-1])
-        )
-        self.decoder = nn.ModuleList(nn.Sequential(*self._convolution(c, c)) for c in reversed(channels[:-1]))
-        self.segment = conv(channels[0], structures, kernel_size=1)
+        self.up, self.decoder, self.segment = self._decoder(channels)
         deep = channels[min(depth, RECONSTRUCTION_LEVEL)]
         middle = max(1, deep // 4)
         self.reconstruct = nn.Sequential(*self._convolution(deep, middle), conv(middle, image_channels, kernel_size=1))
+        # Last, so that a network of one branch starts with the same weights as without the option.
+        self.branches = one_or_two("branches", branches)
+        if self.branches == 2:
+            self.second_up, self.second_decoder, self.second_segment = self._decoder(channels)
         self._initialise(probability("prior", prior))
         if dimension == 2:
             # A tenth faster on a CPU and the layout that a GPU's half-precision convolutions want.
@@ -129,9 +136,22 @@ class UNet(Network):
         picture = functional.interpolate(
             self.reconstruct(deep), size=padded, mode=UPSAMPLE[self.dimension], align_corners=False
         )
-        for up, stage, skip in zip(self.up, self.decoder, reversed(features[:-1]), strict=True):
-            x = stage(up(x) + skip)
-        return Output(_crop(self.segment(x), size), _crop(picture, size))
+        logit = _crop(self.segment(_decode(features, self.up, self.decoder)), size)
+        picture = _crop(picture, size)
+        if self.branches == 1:
+            return Output(logit, picture)
+        dropped = [DROPOUT[self.dimension](feature, 0.5, self.training) for feature in features]
+        second = _crop(self.second_segment(_decode(dropped, self.second_up, self.second_decoder)), size)
+        both = torch.stack([logit, second])
+        return Output(mean_of_branches(both), picture, both)
+
+    def _decoder(self, channels: list[int]) -> tuple[nn.ModuleList, nn.ModuleList, nn.Module]:
+        """The way up from the bottleneck, its stages, and the layer that gives the logits."""
+        fine = channels[-2::-1]
+        transposed = TRANSPOSED[self.dimension]
+        up = nn.ModuleList(transposed(2 * c, c, kernel_size=2, stride=2, bias=False) for c in fine)
+        stages = nn.ModuleList(nn.Sequential(*self._convolution(c, c)) for c in fine)
+        return up, stages, CONV[self.dimension](channels[0], self.structures, kernel_size=1)
 
     def _convolution(self, before: int, after: int) -> list[nn.Module]:
         conv = CONV[self.dimension](before, after, kernel_size=3, padding=1, bias=False)
@@ -148,7 +168,9 @@ class UNet(Network):
         # Both heads start around a constant, the prior and mid-grey, with weights of both signs and full size. Tiny
         # weights (RetinaNet's 0.01) all turn negative while the first steps push down a rare structure; it can then be
         # shown by zeros alone, behind the ReLU, and its logit never rises above the bias.
-        for last, start in ((self.segment, math.log(prior / (1 - prior))), (self.reconstruct[-1], 0.5)):
+        logits = [self.segment, self.second_segment] if self.branches == 2 else [self.segment]
+        starts = [(last, math.log(prior / (1 - prior))) for last in logits]
+        for last, start in (*starts, (self.reconstruct[-1], 0.5)):
             nn.init.kaiming_normal_(cast(Tensor, last.weight), nonlinearity="linear")
             nn.init.constant_(cast(Tensor, last.bias), start)
 
@@ -161,6 +183,14 @@ class UNet(Network):
                 expected="at least 2",
                 remedy='raise the batch size, lower the depth or choose norm = "group"',
             )
+
+
+def _decode(features: list[Tensor], ups: nn.ModuleList, stages: nn.ModuleList) -> Tensor:
+    """From the features of all stages of the encoder, the coarsest last, to those of the finest resolution."""
+    x = features[-1]
+    for up, stage, skip in zip(ups, stages, reversed(features[:-1]), strict=True):
+        x = stage(up(x) + skip)
+    return x
 
 
 def _crop(image: Tensor, size: torch.Size) -> Tensor:
