@@ -23,6 +23,7 @@ def table(ious: list[float], true: list[int] | None = None, groups: list[str] | 
 def test_seeds_are_averaged_case_by_case_and_empty_cases_left_out():
     cases = per_case([table([0.2, 0.4, 1.0], true=[5, 5, 0]), table([0.4, 0.4, 0.0], true=[5, 5, 0])])
     assert cases["id"].tolist() == ["000", "001"]
+    assert cases["structure"].tolist() == ["lesion", "lesion"]
     assert cases["iou"].tolist() == pytest.approx([0.3, 0.4])
 
 
@@ -60,3 +61,39 @@ def test_the_interval_agrees_with_the_normal_one_on_many_groups():
 def test_the_interval_lies_within_the_values(values, seed):
     interval = cluster_bootstrap(np.array(values), np.arange(len(values)), seed=seed, draws=200)
     assert min(values) - 1e-9 <= interval.low <= interval.high <= max(values) + 1e-9
+
+
+def test_structures_weigh_the_same_however_many_images_show_them():
+    """Kidney on four images, tumour on one: the mean is that of the two means, not of the five images."""
+    first, second = table([0.5, 0.5, 0.5, 0.5, 0.9]), table([0.4, 0.4, 0.4, 0.4, 0.4])
+    for rows in (first, second):
+        rows["structure"] = ["kidney"] * 4 + ["tumour"]
+        rows["id"] = ["0", "1", "2", "3", "0"]
+        rows["group"] = ["a", "b", "c", "d", "a"]
+    gain = difference([first], [second])
+    assert gain.mean == pytest.approx((0.1 + 0.5) / 2)
+    # A sample without the group a holds no tumour; what it says is that of the kidneys alone.
+    assert (gain.low, gain.high) == pytest.approx((0.1, 0.3))
+
+
+def test_folds_are_pooled_case_by_case():
+    """Two folds of two cases: the same as one table of the four."""
+    first, second = table([0.1, 0.2, 0.3, 0.9]), table([0.2, 0.2, 0.1, 0.4])
+    whole = difference([first], [second])
+    parts = difference([first[:2], first[2:]], [second[2:], second[:2]])
+    assert (parts.mean, parts.low, parts.high) == pytest.approx((whole.mean, whole.low, whole.high))
+
+
+@given(values=st.lists(st.floats(-1, 1), min_size=2, max_size=12), seed=st.integers(0, 9), data=st.data())
+def test_the_bootstrap_agrees_with_a_slow_one(values, seed, data):
+    count = len(values)
+    groups = np.array(data.draw(st.lists(st.integers(0, 3), min_size=count, max_size=count)))
+    kinds = np.array(data.draw(st.lists(st.sampled_from("ab"), min_size=count, max_size=count)))
+    interval = cluster_bootstrap(np.array(values), groups, kinds, draws=50, seed=seed)
+    names = np.unique(groups)
+    means = []
+    for chosen in np.random.default_rng(seed).integers(len(names), size=(50, len(names))):
+        drawn = [(k, v) for c in chosen for v, g, k in zip(values, groups, kinds, strict=True) if g == names[c]]
+        of_kinds = [[v for k, v in drawn if k == kind] for kind in np.unique(kinds)]
+        means.append(np.mean([np.mean(some) for some in of_kinds if some]))
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.percentile(means, (2.5, 97.5))), abs=1e-9)

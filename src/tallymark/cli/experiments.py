@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,7 +16,17 @@ app = typer.Typer(no_args_is_help=True, help="Compute a table of results; stop a
 def table1(
     data: Annotated[Path, typer.Option(help="The study folder, with full masks.")],
     profile: Annotated[str, typer.Option(help="How large: small (a CPU) or paper (a GPU).")] = "small",
-    seeds: Annotated[int, typer.Option(min=1, help="How many, from 0.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Runs of each row on one split, from seed 0; 3 unless given.")
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Instead: one run of each row on each of so many folds; every image is tested once."),
+    ] = None,
+    per: Annotated[
+        Literal["image", "component"],
+        typer.Option(help="Erode masks as a whole, as the paper does, or mark each connected component."),
+    ] = "image",
     out: Annotated[Path | None, typer.Option(help="Where rows and table go; STUDY/experiments/table1-PROFILE.")] = None,
     paper: Annotated[str | None, typer.Option(help="Figures of the paper to show: BUSI or KiTS23.")] = None,
     readings: Annotated[bool, typer.Option(help="Both erosion readings and both reductions, too.")] = True,
@@ -29,16 +39,27 @@ def table1(
     """
     from tallymark.data.study import Study
     from tallymark.errors import ConfigError
-    from tallymark.experiments.table1 import PAPER
     from tallymark.experiments.table1 import table1 as run_table1
 
-    if paper is not None and paper not in PAPER:
-        raise ConfigError("the paper has no such column", where="--paper", found=paper, expected=" or ".join(PAPER))
+    if seeds is not None and folds is not None:
+        raise ConfigError(
+            "seeds or folds, not both",
+            found="--seeds and --folds",
+            remedy="with --folds, the seed is the fold's number",
+        )
     study = Study.open(data)
     folder = out or study.folder / "experiments" / f"table1-{profile}"
-    console = progress_console()
     table = run_table1(
-        study, profile, seeds, folder, paper=paper, readings=readings, settings=settings or [], console=console
+        study,
+        profile,
+        seeds or 3,
+        folder,
+        folds=folds,
+        per=per,
+        paper=paper,
+        readings=readings,
+        settings=settings or [],
+        console=progress_console(),
     )
     if json:
         print_json({"table": table, "csv": table.with_suffix(".csv")})

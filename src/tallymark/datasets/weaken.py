@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int
+from scipy.ndimage import label
 
 from tallymark import measure
 from tallymark.data.images import normalise
@@ -41,6 +42,8 @@ class WeakenReport:
         share_min: the smallest of these shares.
         share_max: the largest.
         outside_mean: share of the marked pixels that lie outside the structure, mean over the same.
+        components: connected components of the structures, in all images together.
+        unmarked: how many of them hold no mark.
     """
 
     mark_set: str
@@ -53,12 +56,16 @@ class WeakenReport:
     share_min: float
     share_max: float
     outside_mean: float
+    components: int
+    unmarked: int
 
     def __str__(self) -> str:
         share = f"{self.share_mean:.2%} of the structure on average ({self.share_min:.2%} to {self.share_max:.2%})"
         lines = [f"{self.cases} images marked as '{self.mark_set}' by {self.marks}: {share}"]
         if self.outside_mean > 0:
             lines.append(f"{self.outside_mean:.2%} of the marked pixels lie outside")
+        if self.unmarked:
+            lines.append(f"{self.unmarked} of {self.components} connected components have no mark")
         lines += [
             f"{count} images {what}"
             for count, what in ((self.empty, "are empty"), (self.unmasked, "have no masks"))
@@ -160,6 +167,8 @@ def weaken(
         share_min=min(shares),
         share_max=max(shares),
         outside_mean=float(np.mean([mark.outside for mark in every])) if every else math.nan,
+        components=sum(mark.components for mark in every),
+        unmarked=sum(mark.unmarked for mark in every),
     )
 
 
@@ -172,6 +181,8 @@ class _Mark:
     pixels: Int[np.ndarray, " n"]
     share: float
     outside: float
+    components: int
+    unmarked: int
 
     def raster(self) -> Bool[np.ndarray, "*space"]:
         flat = np.zeros(math.prod(self.shape), dtype=bool)
@@ -202,9 +213,17 @@ def _weaken_case(
         inside = int((marked & mask).sum())
         count = int(marked.sum())
         pixels = np.flatnonzero(marked)
-        marks.append(_Mark(name, mask.shape, pixels, inside / int(mask.sum()), 1 - inside / count))
+        marks.append(
+            _Mark(name, mask.shape, pixels, inside / int(mask.sum()), 1 - inside / count, *_components(mask, marked))
+        )
     empty = not any(mask.any() for mask in masks.values())
     return _Weakened(case.id, marks, _numbers(study, case, masks), empty)
+
+
+def _components(mask: Bool[np.ndarray, "*space"], marked: Bool[np.ndarray, "*space"]) -> tuple[int, int]:
+    """How many connected components a structure has, and how many of them no mark touches."""
+    labels, count = label(mask, np.ones((3,) * mask.ndim))
+    return count, count - len(np.unique(labels[marked & mask]))
 
 
 def _numbers(study: Study, case: Case, masks: dict[str, Bool[np.ndarray, "*space"]]) -> list[NumberRow]:

@@ -36,27 +36,30 @@ class Difference:
 
 
 def per_case(cases: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Mean IoU of every case over structures and seeds; cases without the structure are left out.
+    """Mean IoU of every case and structure over seeds; cases without the structure are left out.
+
+    Args:
+        cases: the case tables of a row: of its seeds, which hold the same cases, or of its folds, which part them.
 
     Returns:
-        Columns id, group, iou.
+        Columns id, group, structure, iou.
     """
     rows = pd.concat(cases)
     rows = rows[rows["true_pixels"] > 0]
-    return rows.groupby(["id", "group"], sort=True)[["iou"]].mean().reset_index()
+    return rows.groupby(["id", "group", "structure"], sort=True)[["iou"]].mean().reset_index()
 
 
 def difference(
     first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], *, draws: int = 4000, seed: int = 0
 ) -> Difference:
-    """How much the first row is better than the second, in mean per-image IoU.
+    """How much the first row is better than the second, in mean per-image IoU, averaged over structures.
 
-    Both are averaged over their seeds case by case, then whole groups are drawn with replacement: images of one
-    patient are not independent, and both rows see the same patients.
+    Both are averaged over their seeds case by case (the cases of folds are pooled), then whole groups are drawn with
+    replacement: images of one patient are not independent, and both rows see the same patients.
 
     Args:
-        first: the tables of one row, one a seed.
-        second: the tables of the other row.
+        first: the case tables of one row, one a seed or fold.
+        second: those of the other row.
         draws: bootstrap samples.
         seed: of the draws.
 
@@ -67,26 +70,47 @@ def difference(
         doi 10.1111/j.1467-9868.2007.00593.x).
     """
     one, other = per_case(first), per_case(second)
-    if one["id"].tolist() != other["id"].tolist():
+    keys = ["id", "structure"]
+    if not one[keys].equals(other[keys]):
         raise ValueError("the rows were not scored on the same cases")
     gain = one["iou"].to_numpy() - other["iou"].to_numpy()
-    return cluster_bootstrap(gain, one["group"].to_numpy(), draws=draws, seed=seed)
+    return cluster_bootstrap(gain, one["group"].to_numpy(), one["structure"].to_numpy(), draws=draws, seed=seed)
 
 
 def cluster_bootstrap(
-    values: Float[np.ndarray, " n"], groups: np.ndarray, *, draws: int = 4000, seed: int = 0
+    values: Float[np.ndarray, " n"],
+    groups: np.ndarray,
+    kinds: np.ndarray | None = None,
+    *,
+    draws: int = 4000,
+    seed: int = 0,
 ) -> Difference:
     """The mean of values with a 95 % interval, resampling whole groups.
+
+    Args:
+        values: one a case (and kind).
+        groups: group of each value.
+        kinds: kind of each value; the mean is that of the means of the kinds, however many values each has.
+        draws: bootstrap samples. One that holds no value of a kind has the mean of the others.
+        seed: of the draws.
 
     Example:
         >>> interval = cluster_bootstrap(np.array([1.0, 1.0, 1.0]), np.array(["a", "b", "c"]))
         >>> interval.mean, interval.low, interval.high
         (1.0, 1.0, 1.0)
+        >>> values, groups = np.array([1.0, 1.0, 0.0]), np.array(["a", "b", "b"])
+        >>> cluster_bootstrap(values, groups, np.array(["kidney", "kidney", "tumour"])).mean
+        0.5
     """
     _, member = np.unique(groups, return_inverse=True)
-    sums = np.bincount(member, weights=values)
-    sizes = np.bincount(member)
-    chosen = np.random.default_rng(seed).integers(len(sums), size=(draws, len(sums)))
-    means = sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Difference(float(values.mean()), float(low), float(high))
+    _, kind = np.unique(np.zeros(len(values)) if kinds is None else kinds, return_inverse=True)
+    sums, sizes = np.zeros((2, kind.max() + 1, member.max() + 1))
+    np.add.at(sums, (kind, member), values)
+    np.add.at(sizes, (kind, member), 1)
+    chosen = np.random.default_rng(seed).integers(sums.shape[1], size=(draws, sums.shape[1]))
+    drawn_sums, drawn_sizes = sums[:, chosen].sum(axis=-1), sizes[:, chosen].sum(axis=-1)
+    present = drawn_sizes > 0
+    means = np.divide(drawn_sums, drawn_sizes, out=np.zeros_like(drawn_sums), where=present)
+    low, high = np.percentile(means.sum(axis=0) / present.sum(axis=0), (2.5, 97.5))
+    mean = (sums.sum(axis=1) / sizes.sum(axis=1)).mean()
+    return Difference(float(mean), float(low), float(high))

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +56,7 @@ class Result:
 
     Args:
         row: what was asked for.
+        config: the complete configuration of its run.
         folder: its run folder.
         cases: one row a case and structure of the test split; see :mod:`tallymark.engine.scoring`.
         numbers: one row a case and statistic.
@@ -63,6 +64,7 @@ class Result:
     """
 
     row: Row
+    config: RunConfig
     folder: Path
     cases: pd.DataFrame
     numbers: pd.DataFrame
@@ -119,6 +121,7 @@ def run_grid(
             write_text(done, json.dumps({"name": row.name, "minutes": round(minutes, 2)}) + "\n")
         yield Result(
             row=row,
+            config=config,
             folder=run.root,
             cases=read_cases(run.evaluation(split, ".csv")),
             numbers=read_cases(run.evaluation(split, "-numbers.csv")),
@@ -165,6 +168,17 @@ def address(study: Study, config: RunConfig, split: str) -> str:
 def read_cases(path: Path) -> pd.DataFrame:
     """A table of an evaluation; ids and groups stay text (007 is not 7)."""
     return pd.read_csv(path, dtype={"id": str, "group": str}, keep_default_na=True)
+
+
+def folded(rows: Iterable[Row], number: int, folds: int) -> list[Row]:
+    """The rows on one fold of a cross-validation, with the number of the fold as their seed.
+
+    Example:
+        >>> [(row.seed, row.settings) for row in folded([Row("a", "paper", "e8")], 2, 5)]
+        [(2, ('data.fold=2/5',))]
+    """
+    fold = f"data.fold={number}/{folds}"
+    return [replace(row, seed=number, settings=(*row.settings, fold)) for row in rows]
 
 
 def by_name(results: Iterable[Result]) -> dict[str, list[Result]]:

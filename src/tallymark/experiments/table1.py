@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
-import pandas as pd
 from rich.console import Console
 
 from tallymark.data.study import Study
+from tallymark.datasets.generators import Per
 from tallymark.datasets.weaken import weaken
 from tallymark.engine.recipes import resolve
 from tallymark.engine.train import study_task
-from tallymark.experiments.floors import floors
-from tallymark.experiments.grid import Result, Row, by_name, run_grid
-from tallymark.experiments.table import against, summarise, write_tables
+from tallymark.errors import ConfigError
+from tallymark.experiments.figures import predictions_figure, weak_masks_figure
+from tallymark.experiments.floors import FIXED, KNOWN, floors
+from tallymark.experiments.grid import Result, Row, by_name, folded, run_grid
+from tallymark.experiments.table import Scores, table_lines, write_tables
 
 # IoU in per cent, as printed.
 PAPER = {
@@ -28,43 +32,77 @@ PAPER = {
 }
 SHARES = (4, 8, 12)
 READINGS = {"erosion": "iterated 3x3 erosion", "deepest": "the deepest pixels, exact share"}
+_ORDER = ("L_s only", "4 %", "8 %", "12 %", "L_ws only", "full")
+# What says most is computed first.
+_FIRST = ("full", "8 %", "L_s only", "4 %", "12 %", "L_ws only")
 _WITHOUT = {"L_s only": "losses.weak.weight=0", "L_ws only": "losses.statistic.weight=0"}
 # A row that sees the number may be compared with a floor that knows it; one that does not, may not.
-_FLOOR = {"L_ws only": "position map, fixed size", "full": "position map, fixed size"}
+_FLOOR = {"L_ws only": FIXED, "full": FIXED}
 _FOOT = """
 Read it so. *IoU pooled* is one overlap of all pixels of all test images, *per image* the mean over images that have the
-structure; both at the original size and threshold 0.5; ± is the standard deviation over seeds. *Over its floor* and
-*minus full* are differences of per-image IoU with 95 % intervals (paired by case, resampled by group). The floor of a
+structure; both at the original size and threshold 0.5, of several structures the mean of theirs; ± is the standard
+deviation over {runs}. *Over its floor* and *minus full* are differences of per-image IoU with 95 % intervals (paired by
+case, {pooled}resampled by group). The floor of a
 row that sees the number is the position map cut at each image's true area; of one that does not, the map at a fixed
 size. The floors never look at the image. *L_ws only* is degenerate: p = 1 everywhere makes L_ws and L_c both 0, so the
 row measures accidents of optimisation. The paper does not state its loss weights (here 1, 1, 1, 1), reduction of L_ws,
 split, input size, schedule or which IoU it prints.
+
+Pictures: *figure1.png*, what was marked; *figure2.png*, test images from the best to the worst for 8 %, with the IoU of
+each row and of the floor that knows the area. They show images of the study; *figure1-outlines.png* and
+*figure2-outlines.png* show the same outlines on plain grey.
 """
 
 
-def grid(seeds: int, *, readings: bool = True) -> list[Row]:
+def grid(seeds: int, *, folds: int | None = None, per: Per = "image", readings: bool = True) -> list[Row]:
     """The rows of Table 1, and both erosion readings and both reductions beside the paper's.
+
+    Args:
+        seeds: how many, from 0; without ``folds``.
+        folds: instead, each row once on each of so many folds, with the number of the fold as its seed.
+        per: what was marked at once; see :func:`mark_sets`.
+        readings: the rows of the other readings, too.
 
     Example:
         >>> [row.name for row in grid(1, readings=False)]
         ['full', '8 %', 'L_s only', '4 %', '12 %', 'L_ws only']
     """
-    rows = []
-    for seed in range(seeds):
-        rows.append(Row("full", "full", "erosion-8", seed=seed))
-        rows.append(Row("8 %", "paper", "erosion-8", seed=seed))
-        for name, setting in _WITHOUT.items():
-            rows.append(Row(name, "paper", "erosion-8", seed=seed, settings=(setting,)))
-        rows += [Row(f"{share} %", "paper", f"erosion-{share}", seed=seed) for share in SHARES if share != 8]
-        if readings:
-            rows += [Row(f"{share} %, deepest", "paper", f"deepest-{share}", seed=seed) for share in SHARES]
-            marked = ("losses.weak.reduction=marked",)
-            rows += [
-                Row(f"{share} %, mean over marked", "paper", f"erosion-{share}", seed=seed, settings=marked)
-                for share in SHARES
-            ]
-    order = ["full", "8 %", "L_s only", "4 %", "12 %", "L_ws only"]
-    return sorted(rows, key=lambda row: (row.seed, order.index(row.name) if row.name in order else len(order)))
+    sets = mark_sets(per)
+    paper = sets["erosion", 8]
+    rows = [Row("full", "full", paper), Row("8 %", "paper", paper)]
+    rows += [Row(name, "paper", paper, settings=(setting,)) for name, setting in _WITHOUT.items()]
+    rows += [Row(f"{share} %", "paper", sets["erosion", share]) for share in SHARES if share != 8]
+    rows.sort(key=lambda row: _FIRST.index(row.name))
+    if readings:
+        marked = ("losses.weak.reduction=marked",)
+        rows += [Row(f"{share} %, deepest", "paper", sets["deepest", share]) for share in SHARES]
+        rows += [
+            Row(f"{share} %, mean over marked", "paper", sets["erosion", share], settings=marked) for share in SHARES
+        ]
+    if folds is not None:
+        return [row for number in range(1, folds + 1) for row in folded(rows, number, folds)]
+    return [replace(row, seed=seed) for seed in range(seeds) for row in rows]
+
+
+def mark_sets(per: Per) -> dict[tuple[str, int], str]:
+    """The names of the mark sets, by reading of the erosion and share in per cent.
+
+    The paper erodes a mask, so that of several components the small ones may end without a mark ("image"). A person who
+    marks would mark each ("component").
+
+    Example:
+        >>> mark_sets("image")["erosion", 8], mark_sets("component")["erosion", 8]
+        ('erosion-8', 'erosion-8-per-component')
+    """
+    suffix = "" if per == "image" else f"-per-{per}"
+    return {(reading, share): f"{reading}-{share}{suffix}" for reading in READINGS for share in SHARES}
+
+
+def simulate_marks(study: Study, per: Per) -> None:
+    """Make the mark sets of Table 1 that are not there yet."""
+    for (reading, share), name in mark_sets(per).items():
+        if name not in study.marks.sets():
+            weaken(study, marks=f"{reading}:{share}%", mark_set=name, per=per)
 
 
 def table1(
@@ -73,6 +111,8 @@ def table1(
     seeds: int,
     out: Path,
     *,
+    folds: int | None = None,
+    per: Per = "image",
     paper: str | None = None,
     readings: bool = True,
     settings: Sequence[str] = (),
@@ -83,8 +123,10 @@ def table1(
     Args:
         study: with full masks; marks are simulated as far as they are missing.
         profile: small or paper.
-        seeds: how many, from 0.
-        out: gets ``rows/`` (the runs), ``table1.csv`` and ``table1.md``.
+        seeds: how many, from 0; without ``folds``.
+        out: gets ``rows/`` (the runs), ``table1.csv``, ``table1.md`` and the figures.
+        folds: instead, a run of every row on each of so many folds, so that every image is tested once.
+        per: what is marked at once; see :func:`mark_sets`.
         paper: a key of :data:`PAPER`, to show its figures beside ours.
         readings: both readings of the erosion and both reductions, too.
         settings: for every row alike.
@@ -92,60 +134,96 @@ def table1(
 
     Returns:
         The Markdown file.
+
+    Raises:
+        ConfigError: an option out of range.
+        StudyError: more folds than the study's groups allow, or no training image shows a structure.
     """
-    simulate_marks(study)
+    if paper is not None and paper not in PAPER:
+        raise ConfigError("the paper has no such column", where="--paper", found=paper, expected=" or ".join(PAPER))
+    if per not in get_args(Per):
+        raise ConfigError("marks cannot be made so", where="--per", found=per, expected=" or ".join(get_args(Per)))
+    for number in range(1, (folds or 0) + 1):
+        study.fold(f"{number}/{folds}")  # refuses too many before the work
+    simulate_marks(study, per)
     rows = [
-        Row(row.name, row.recipe, row.marks, row.numbers, row.seed, (*settings, *row.settings))
-        for row in grid(seeds, readings=readings)
+        replace(row, settings=(*settings, *row.settings))
+        for row in grid(seeds, folds=folds, per=per, readings=readings)
     ]
     results = by_name(run_grid(study, rows, profile, out / "rows", console=console))
-    return write_table1(study, results, profile, out, paper=paper, readings=readings, settings=settings)
-
-
-def simulate_marks(study: Study) -> None:
-    """Make the mark sets of Table 1 that are not there yet: both readings, three shares, each component marked."""
-    for reading in READINGS:
-        for share in SHARES:
-            name = f"{reading}-{share}"
-            if name not in study.marks.sets():
-                weaken(study, marks=f"{reading}:{share}%", mark_set=name)
-
-
-def write_table1(
-    study: Study,
-    results: dict[str, list[Result]],
-    profile: str,
-    out: Path,
-    *,
-    paper: str | None,
-    readings: bool,
-    settings: Sequence[str],
-) -> Path:
-    """Write the table of the rows that are done, floors first."""
-    config = resolve("paper", profile, marks="erosion-8", settings=settings)
-    floor_tables = floors(study, study_task(study), config)
-    full = [result.cases for result in results["full"]] if "full" in results else None
-    lines: list[dict[str, object]] = [
-        summarise(name, [cases], [numbers]) for name, (cases, numbers) in floor_tables.items()
-    ]
-    order = ["L_s only", "4 %", "8 %", "12 %", "L_ws only", "full"]
-    for name in sorted(results, key=lambda name: order.index(name) if name in order else len(order)):
-        cases = [result.cases for result in results[name]]
-        line = summarise(name, cases, [result.numbers for result in results[name]])
-        floor: pd.DataFrame = floor_tables[_FLOOR.get(name, "position map, known area")][0]
-        line = against(line, cases, floor=[floor], full=None if name == "full" else full)
-        line["minutes"] = sum(result.minutes for result in results[name]) / len(cases)
-        lines.append(line)
+    lines = table1_lines(study, results)
     if paper is not None:
         lines = [line | {"paper": PAPER[paper].get(str(line["row"]))} for line in lines]
-    seeds = max(len(rows) for rows in results.values())
-    extra = (f" --paper {paper}" if paper else "") + ("" if readings else " --no-readings")
-    words = "".join(f" --set {shlex.quote(setting)}" for setting in settings)
-    head = (
-        f"# Table 1 on {study.settings.name}: profile {profile}, {seeds} seeds\n\n"
-        f"Command: `tallymark experiment table1 --data STUDY --profile {profile} --seeds {seeds}{extra}{words}`. "
-        f"{len(study.split('train'))} images to learn from, {len(study.split('test'))} to test on, split by group. "
-        f"Network {config.model.name} at {' x '.join(map(str, config.data.size))}, {config.optim.epochs} epochs, the "
-        "same for every row. Per cent."
+    _figures(study, results, out, per)
+    runs = f"--seeds {seeds}" if folds is None else f"--folds {folds}"
+    words = [f"--profile {profile}", runs, *([f"--paper {paper}"] if paper else [])]
+    words += [*([] if readings else ["--no-readings"]), *([] if per == "image" else [f"--per {per}"])]
+    words += [f"--set {shlex.quote(setting)}" for setting in settings]
+    return write_tables(
+        lines, out, "table1", head=_head(study, profile, seeds, folds, per, words, settings), foot=_foot(folds)
     )
-    return write_tables(lines, out, "table1", head=head, foot=_FOOT)
+
+
+def table1_lines(study: Study, results: dict[str, list[Result]]) -> list[dict[str, object]]:
+    """The lines of the table of the rows that are done, floors first."""
+    task = study_task(study)
+    # The floors of seeds are the same; those of folds are not. The numbers and marks are those of the paper's row.
+    configs = {result.config.data.fold: result.config for result in results.get("8 %", next(iter(results.values())))}
+    tables = [floors(study, task, config) for config in configs.values()]
+    lows = {
+        name: Scores(tuple(table[name][0] for table in tables), tuple(table[name][1] for table in tables))
+        for name in tables[0]
+    }
+    lines = [line for name, scores in lows.items() for line in table_lines(name, scores, task)]
+    scores = {
+        name: Scores(tuple(one.cases for one in results[name]), tuple(one.numbers for one in results[name]))
+        for name in sorted(results, key=_place)
+    }
+    for name, own in scores.items():
+        full = scores.get("full") if name != "full" else None
+        minutes = sum(result.minutes for result in results[name]) / len(results[name])
+        made = table_lines(name, own, task, floor=lows[_FLOOR.get(name, KNOWN)], full=full)
+        lines += [line | {"minutes": minutes} for line in made]
+    return lines
+
+
+def _place(name: str) -> int:
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+
+def _figures(study: Study, results: dict[str, list[Result]], out: Path, per: Per) -> None:
+    sets = mark_sets(per)
+    weak_masks_figure(study, {f"{share} %": sets["erosion", share] for share in SHARES}, out / "figure1")
+    shown = {name: results[name] for name in _ORDER if name in results}
+    predictions_figure(study, shown, "8 %", out / "figure2")
+
+
+def _head(
+    study: Study,
+    profile: str,
+    seeds: int,
+    folds: int | None,
+    per: Per,
+    words: Sequence[str],
+    settings: Sequence[str],
+) -> str:
+    config = resolve("paper", profile, settings=settings)
+    if folds is None:
+        runs, split = f"{seeds} seeds", study
+        tested = f"{len(study.split('test'))} to test on"
+    else:
+        runs, split = f"{folds} folds", study.fold(f"1/{folds}")
+        tested = f"each of {len(study.cases)} tested once, in {folds} folds"
+    marked = "once an image, as the paper erodes masks" if per == "image" else "in each connected component"
+    return (
+        f"# Table 1 on {study.settings.name}: profile {profile}, {runs}\n\n"
+        f"Command: `tallymark experiment table1 --data STUDY {' '.join(words)}`. "
+        f"{len(split.split('train'))} images to learn from, {tested}, split by group. "
+        f"Network {config.model.name} at {' x '.join(map(str, config.data.size))}, {config.optim.epochs} epochs, the "
+        f"same for every row. Structures are marked {marked}. Per cent."
+    )
+
+
+def _foot(folds: int | None) -> str:
+    runs, pooled = ("seeds", "") if folds is None else ("folds", "the cases of all folds together, ")
+    return _FOOT.format(runs=runs, pooled=pooled)
