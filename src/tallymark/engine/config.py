@@ -19,6 +19,7 @@ from tallymark.data.splits import Fold
 from tallymark.errors import ConfigError
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -64,12 +65,58 @@ class WeakTerm(_Section):
 
     weight: Weight = 0.0
     reduction: Literal["all", "marked"] = "all"
+    zero_is_background: bool = Field(
+        default=False, description="every pixel is background where the number of a structure is exactly 0"
+    )
 
 
 class Term(_Section):
     """A loss that has nothing but a weight."""
 
     weight: Weight = 0.0
+
+
+class SizeTerm(_Section):
+    """Squared distance of the predicted size to the known one, free within a margin."""
+
+    weight: Weight = 0.0
+    margin: Share = Field(default=0.1, description="share of a known size; an interval is its own margin")
+
+
+class LogBarrierTerm(_Section):
+    """The same margin as a log-barrier that grows sharper, geometrically, from the first step to the last."""
+
+    weight: Weight = 0.0
+    margin: Share = Field(default=0.1, description="share of a known size; an interval is its own margin")
+    start: Positive = Field(default=5.0, description="sharpness t in the first step")
+    end: Positive = Field(default=500.0, description="sharpness t in the last step")
+
+
+class RankedNegativesTerm(_Section):
+    """Pixels that the network ranks too low for the known size are background."""
+
+    weight: Weight = 0.0
+    margin: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        default=1.3, description="pixels up to this multiple of the known size are left alone"
+    )
+
+
+class NnpuTerm(_Section):
+    """Non-negative risk of learning from positive and unlabelled pixels; the prior is the known size."""
+
+    weight: Weight = 0.0
+    surrogate: Literal["sigmoid", "logistic"] = "sigmoid"
+    beta: Weight = Field(default=0.0, description="how far the negative risk may fall below 0")
+    gamma: Weight = Field(default=1.0, description="length of the step that undoes overfitting")
+
+
+class GatedCrfTerm(_Section):
+    """Near pixels that look alike should get the same label."""
+
+    weight: Weight = 0.0
+    radius: Annotated[int, Field(ge=1, le=20)] = Field(default=5, description="half the edge of the window, in pixels")
+    position: Positive = Field(default=6.0, description="standard deviation, in pixels")
+    intensity: Positive = Field(default=0.1, description="standard deviation, of an image in [0, 1]")
 
 
 class LossConfig(_Section):
@@ -81,6 +128,12 @@ class LossConfig(_Section):
     reconstruction: Term = Term()
     cross_entropy: Term = Term()
     dice: Term = Term()
+    size: SizeTerm = SizeTerm()
+    log_barrier: LogBarrierTerm = LogBarrierTerm()
+    ranked_negatives: RankedNegativesTerm = RankedNegativesTerm()
+    nnpu: NnpuTerm = NnpuTerm()
+    gated_crf: GatedCrfTerm = GatedCrfTerm()
+    mixed_pseudo_labels: Term = Term()
 
 
 class AugmentConfig(_Section):
@@ -151,12 +204,19 @@ class RunConfig(_Section):
     @property
     def reads_numbers(self) -> bool:
         """Whether a loss needs the numbers."""
-        return self.losses.statistic.weight > 0
+        weak = self.losses.weak
+        return self.losses.statistic.weight > 0 or self.reads_sizes or (weak.weight > 0 and weak.zero_is_background)
+
+    @property
+    def reads_sizes(self) -> bool:
+        """Whether a loss needs the size of a structure, which not every number tells."""
+        counting = (self.losses.size, self.losses.log_barrier, self.losses.ranked_negatives, self.losses.nnpu)
+        return any(term.weight > 0 for term in counting)
 
     @property
     def reads_marks(self) -> bool:
         """Whether a loss needs the marks."""
-        return self.losses.weak.weight > 0
+        return any(term.weight > 0 for term in (self.losses.weak, self.losses.ranked_negatives, self.losses.nnpu))
 
     @property
     def reads_masks(self) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tallymark.core.intervals import interval
 from tallymark.engine.batches import Batch
 from tallymark.engine.task import Task
+from tallymark.errors import StudyError
 from tallymark.measure.definition import Statistic
 
 
@@ -25,6 +27,11 @@ class KnownFractions(NamedTuple):
     value: Float[Tensor, "b k"]
     low: Float[Tensor, "b k"]
     high: Float[Tensor, "b k"]
+
+    def none(self) -> Bool[Tensor, "b k"]:
+        """Where the structure is known to be absent: its number is exactly 0."""
+        _, largest = interval(self.value, *self)
+        return largest == 0
 
 
 def known_fractions(task: Task, batch: Batch) -> KnownFractions:
@@ -74,3 +81,19 @@ def tells_size(statistic: Statistic, structure: str) -> bool:
         (False, True)
     """
     return statistic.kind in ("area_fraction", "area") and statistic.of == (structure,)
+
+
+def require_sizes(task: Task) -> None:
+    """Refuse a recipe that counts pixels on a study none of whose numbers tells the size of a structure.
+
+    Raises:
+        StudyError: there is no such number.
+    """
+    if not any(tells_size(statistic, structure) for statistic in task.statistics for structure in task.structures):
+        raise StudyError(
+            "the recipe needs the size of a structure, which no number of this study tells",
+            where="study.toml, statistics",
+            found=", ".join(f"{s.name} ({s.kind} of {' and '.join(s.of)})" for s in task.statistics) or "no numbers",
+            expected="an area_fraction or an area of one structure",
+            remedy="choose a recipe that takes any number ('paper'), or add such a number",
+        )

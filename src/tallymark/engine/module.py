@@ -37,6 +37,7 @@ class Segmenter(pl.LightningModule):
             network_input,
             self.task,
             self.config.losses,
+            progress=self.global_step / self.trainer.estimated_stepping_batches,
         )
         for name, term in terms.items():
             self.log(

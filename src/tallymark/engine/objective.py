@@ -9,9 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tallymark.core import losses, statistics
+from tallymark.core.gated_crf import gated_crf_loss
+from tallymark.core.mixed_pseudo_labels import mixed_pseudo_label_loss
+from tallymark.core.positive_unlabelled import nnpu_loss, ranked_negatives_loss
+from tallymark.core.size_constraints import log_barrier_loss, size_penalty
 from tallymark.engine.batches import Batch
 from tallymark.engine.config import LossConfig
+from tallymark.engine.known_size import known_fractions
 from tallymark.engine.task import Task
+from tallymark.errors import ConfigError
 from tallymark.measure.definition import Statistic
 from tallymark.models.interface import Output
 
@@ -22,8 +28,11 @@ def objective(
     network_input: Float[Tensor, "b c *space"],
     task: Task,
     config: LossConfig,
+    progress: float = 0.0,
 ) -> dict[str, Tensor]:
     """Every loss that is switched on, unweighted, and their weighted sum.
+
+    A network with two branches pays for each of them: every loss is then the mean over the branches.
 
     Args:
         output: what the network made of ``network_input``.
@@ -31,13 +40,46 @@ def objective(
         network_input: the image the network saw, in [0, 1]; the reconstruction is compared with it.
         task: names the structures and statistics.
         config: weights and options.
+        progress: share of the training that is done, in [0, 1]; a log-barrier grows sharper with it.
 
     Returns:
-        Scalars by name: ``statistic``, ``weak``, ``confidence``, ``reconstruction``, ``cross_entropy``, ``dice`` as far
-        as switched on, and ``total``.
+        Scalars by name, those of :class:`~tallymark.engine.config.LossConfig` that are switched on, and ``total``.
 
-    Source: Kulkarni, Raff & Oates 2026 (arXiv 2605.03059) for the first four; the paper states no weights.
+    Raises:
+        ConfigError: mixed pseudo labels of a network with one branch.
+
+    Source: Kulkarni, Raff & Oates 2026 (arXiv 2605.03059) for ``statistic``, ``weak``, ``confidence`` and
+        ``reconstruction``; the paper states no weights. The others are named at their functions in
+        :mod:`tallymark.core`.
     """
+    logits = [output.logit] if output.branches is None else list(output.branches)
+    each = []
+    for logit in logits:
+        view = Output(logit, output.reconstruction)
+        each.append(
+            _of_the_paper(view, batch, network_input, task, config) | _of_others(view, batch, task, config, progress)
+        )
+    terms = {name: torch.stack([one[name] for one in each]).mean() for name in each[0]}
+    if config.mixed_pseudo_labels.weight > 0:
+        if output.branches is None:
+            raise ConfigError(
+                "mixed pseudo labels need a network with two branches",
+                where="key model.options.branches",
+                found=1,
+                expected=2,
+                remedy="--set model.options.branches=2, or --set losses.mixed_pseudo_labels.weight=0",
+            )
+        # A share for every step, not for every image, as in the paper.
+        share = torch.rand(()).item()
+        terms["mixed_pseudo_labels"] = mixed_pseudo_label_loss(output.branches, share, batch.valid)
+    total = torch.stack([getattr(config, name).weight * term for name, term in terms.items()]).sum()
+    return terms | {"total": total}
+
+
+def _of_the_paper(
+    output: Output, batch: Batch, network_input: Float[Tensor, "b c *space"], task: Task, config: LossConfig
+) -> dict[str, Tensor]:
+    """The losses of the founding paper, and those against full masks."""
     terms: dict[str, Tensor] = {}
     prob = output.logit.float().sigmoid()
     if config.statistic.weight > 0:
@@ -54,7 +96,10 @@ def objective(
         reduction = config.weak.reduction
         terms["weak"] = losses.weak_loss(output.logit, marks, reduction=reduction, valid=batch.valid)
         # A mark that says "none of these" is as certain as one that says "this"; the paper has no such marks.
-        excluded = batch.excluded.to(prob.dtype)
+        excluded = batch.excluded
+        if config.weak.zero_is_background:
+            none = known_fractions(task, batch).none()
+            excluded = excluded | none.reshape(*none.shape, *(1,) * (excluded.ndim - 2))
         terms["weak"] = terms["weak"] + losses.exclusion_loss(
             output.logit, excluded, reduction=reduction, valid=batch.valid
         )
@@ -68,8 +113,34 @@ def objective(
             terms["cross_entropy"] = losses.cross_entropy_loss(output.logit, truth, valid=batch.valid)
         if config.dice.weight > 0:
             terms["dice"] = losses.dice_loss(prob, truth, valid=batch.valid)
-    total = torch.stack([getattr(config, name).weight * term for name, term in terms.items()]).sum()
-    return terms | {"total": total}
+    return terms
+
+
+def _of_others(output: Output, batch: Batch, task: Task, config: LossConfig, progress: float) -> dict[str, Tensor]:
+    """The losses of the methods that ours is compared with."""
+    terms: dict[str, Tensor] = {}
+    prob = output.logit.float().sigmoid()
+    sizes = known_fractions(task, batch)
+    if config.size.weight > 0:
+        terms["size"] = size_penalty(prob, *sizes, margin=config.size.margin, valid=batch.valid)
+    if config.log_barrier.weight > 0:
+        barrier = config.log_barrier
+        sharpness = barrier.start * (barrier.end / barrier.start) ** progress
+        terms["log_barrier"] = log_barrier_loss(
+            prob, *sizes, sharpness=sharpness, margin=barrier.margin, valid=batch.valid
+        )
+    if config.ranked_negatives.weight > 0:
+        margin = config.ranked_negatives.margin
+        terms["ranked_negatives"] = ranked_negatives_loss(
+            output.logit, batch.marks, *sizes, margin=margin, valid=batch.valid
+        )
+    if config.nnpu.weight > 0 and batch.marks is not None:
+        options = config.nnpu.model_dump(exclude={"weight"})
+        terms["nnpu"] = nnpu_loss(output.logit, batch.marks, *sizes, **options, valid=batch.valid)
+    if config.gated_crf.weight > 0:
+        options = config.gated_crf.model_dump(exclude={"weight"})
+        terms["gated_crf"] = gated_crf_loss(prob, batch.image, **options, valid=batch.valid)
+    return terms
 
 
 def predicted_statistics(prob: Float[Tensor, "b k *space"], batch: Batch, task: Task) -> Float[Tensor, "b s"]:

@@ -20,6 +20,12 @@ from tallymark.engine.config import (
 )
 from tallymark.errors import ConfigError
 
+# What the comparators share. Partial cross-entropy knows the marked pixels, and background where someone marked it or,
+# for recipes that read the numbers, where the number is exactly 0.
+_MARKS: dict[str, Any] = {"weight": 1.0, "reduction": "marked"}
+_MARKS_AND_ZEROS: dict[str, Any] = _MARKS | {"zero_is_background": True}
+_SIZE: dict[str, Any] = {"weight": 655.0}
+
 RECIPES: dict[str, dict[str, Any]] = {
     # Kulkarni, Raff & Oates 2026, arXiv 2605.03059: L_s + L_ws + L_c + L_r. The weights are not stated: 1, 1, 1, 1.
     "paper": {
@@ -32,6 +38,37 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     # The upper bound: full masks. Whether the paper's supervised row keeps L_r and L_c is not stated; ours does not.
     "full": {"losses": {"cross_entropy": {"weight": 1.0}, "dice": {"weight": 1.0}}},
+    # Kervadec et al. 2019, DOI 10.1016/j.media.2019.02.009: partial cross-entropy and a squared hinge at 10 % of the
+    # known size. Like ours, their marks are of the structure alone (their code takes no background class); the size
+    # says the rest. Ours: the known size of each image in place of an estimate, which they have as an ablation.
+    "kervadec": {"losses": {"weak": _MARKS_AND_ZEROS, "size": _SIZE}},
+    # Kervadec et al. 2022, DOI 10.23919/EUSIPCO55093.2022.9909927: the same bounds as a log-barrier. Ours: the
+    # sharpness grows over the whole training, however long it is, in place of 1.1 times an epoch.
+    "log_barrier": {"losses": {"weak": _MARKS_AND_ZEROS, "log_barrier": {"weight": 1.0}}},
+    # Zhang & Zhuang 2022 (ShapePU), DOI 10.1007/978-3-031-16452-1_16: pixels that the network ranks below the known
+    # size are background. Ours: the kept number for each image in place of one estimated for a batch, a band that is
+    # left alone, no consistency under cut-outs, no epochs without negatives before.
+    "ranked_negatives": {"losses": {"weak": _MARKS, "ranked_negatives": {"weight": 1.0}}},
+    # Kiryo et al. 2017, arXiv 1703.00593, with the number as the class prior of its image. Marks are not selected at
+    # random from the structure, as the method assumes.
+    "nnpu": {"losses": {"nnpu": {"weight": 1.0}}},
+    # Obukhov et al. 2019, arXiv 1906.04651: partial cross-entropy and the gated CRF with the paper's weight. Their
+    # clicks and scribbles name the background too; ours seldom do, and then a mask of ones costs nothing.
+    "gated_crf": {"losses": {"weak": _MARKS, "gated_crf": {"weight": 0.1}}},
+    # The same with the size penalty of "kervadec" in the place of the background marks.
+    "gated_crf_size": {"losses": {"weak": _MARKS_AND_ZEROS, "gated_crf": {"weight": 0.1}, "size": _SIZE}},
+    # Han et al. 2024 (DMSPS), DOI 10.1016/j.media.2024.103274, its first stage with the weight of their code: two
+    # decoders, partial cross-entropy on both, and a soft random mixture of both as the label of every pixel. Without
+    # marks of the background it ends in a mask of ones, as "gated_crf" does. Predictions are the mean of both.
+    "dmsps": {
+        "model": {"options": {"branches": 2}},
+        "losses": {"weak": _MARKS, "mixed_pseudo_labels": {"weight": 8.0}},
+    },
+    # The same with the size penalty of "kervadec" in the place of the background marks.
+    "dmsps_size": {
+        "model": {"options": {"branches": 2}},
+        "losses": {"weak": _MARKS_AND_ZEROS, "mixed_pseudo_labels": {"weight": 8.0}, "size": _SIZE},
+    },
 }
 
 PROFILES: dict[str, dict[str, Any]] = {

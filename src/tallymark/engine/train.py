@@ -20,6 +20,7 @@ from tallymark.data.study import Case, Study
 from tallymark.engine.batches import held_out_loader, training_loader
 from tallymark.engine.config import RunConfig
 from tallymark.engine.journal import Journal
+from tallymark.engine.known_size import require_sizes
 from tallymark.engine.model_file import Model, build_network, read_tensors, save_model
 from tallymark.engine.module import Segmenter
 from tallymark.engine.objective import lengths, needs_spacing
@@ -162,6 +163,8 @@ def study_task(study: Study) -> Task:
 def _check_statistics(task: Task, cases: Sequence[Case], config: RunConfig) -> None:
     if not config.reads_numbers:
         return
+    if config.reads_sizes:
+        require_sizes(task)
     physical = needs_spacing(task.statistics)
     unknown = [case.id for case in cases if case.spacing is None or not all(map(math.isfinite, case.spacing))]
     if physical and unknown:
