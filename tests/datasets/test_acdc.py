@@ -42,8 +42,8 @@ def _scribble() -> np.ndarray:
     return scribble
 
 
-def _patients(root: Path, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Path:
-    for patient in (1, 2):
+def _patients(root: Path, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0), count: int = 2) -> Path:
+    for patient in range(1, count + 1):
         for frame in (1, 12):
             folder = root / f"patient{patient:03d}"
             folder.mkdir(parents=True, exist_ok=True)
@@ -118,6 +118,38 @@ def test_a_real_spacing_is_believed_a_placeholder_is_not(tmp_path: Path) -> None
     assert {case.spacing for case in Study.open(tmp_path / "study").cases} == {(1.25, 1.5)}
     import_acdc(root, tmp_path / "declared", spacing=(8.0, 2.0, 3.0))
     assert {case.spacing for case in Study.open(tmp_path / "declared").cases} == {(2.0, 3.0)}
+
+
+@pytest.mark.parametrize("slices", [True, False])
+def test_a_patient_under_two_names_is_one_group(tmp_path: Path, slices: bool) -> None:
+    """One volume of the second patient is that of the fourth, byte by byte; all images of both go together."""
+    root = _patients(tmp_path / "acdc", count=5)
+    for what in ("image", "label", "scribble"):
+        shutil.copy(
+            root / "patient002" / f"patient002_frame01_{what}.nii.gz",
+            root / "patient004" / f"patient004_frame12_{what}.nii.gz",
+        )
+    report = import_acdc(root, tmp_path / "study", slices=slices)
+    study = Study.open(tmp_path / "study")
+    assert report.groups == 4
+    assert {case.group for case in study.cases if case.id.startswith("patient004")} == {"patient002"}
+    assert len({case.split for case in study.cases if case.group == "patient002"}) == 1
+    note = "Groups that share an identical image were joined, under the first name: patient002 = patient004."
+    assert note in report.notes
+    assert note in str(report)
+
+
+def test_blank_slices_of_different_patients_join_nothing(tmp_path: Path) -> None:
+    root = _patients(tmp_path / "acdc")
+    for patient in (1, 2):
+        image = np.arange(60, dtype=np.int16).reshape(3, 4, 5) + 100 * patient
+        image[2] = 0
+        _write(root / f"patient{patient:03d}" / f"patient{patient:03d}_frame01_image.nii.gz", image)
+    report = import_acdc(root, tmp_path / "study")
+    digests = [case.sha256 for case in Study.open(tmp_path / "study").cases if case.id.endswith("frame01_slice_02")]
+    assert digests[0] == digests[1]
+    assert report.groups == 2
+    assert not any("identical" in note for note in report.notes)
 
 
 def test_the_names_of_acdc_itself(tmp_path: Path) -> None:

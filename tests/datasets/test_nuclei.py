@@ -53,6 +53,19 @@ def test_groups_from_a_table(tmp_path: Path) -> None:
             import_nuclei(root, tmp_path / "other", groups=table)
 
 
+def test_identical_images_are_one_group_even_against_the_table(tmp_path: Path) -> None:
+    root = _write(tmp_path / "dsb", IDS)
+    (root / "images" / "c.png").write_bytes((root / "images" / "a.png").read_bytes())
+    report = import_nuclei(root, tmp_path / "study")
+    assert report.groups == 2
+    assert report.notes[-1].endswith("joined, under the first name: a = c.")
+    table = tmp_path / "groups.csv"
+    table.write_text("id,group\na,1\nb,1\nc,2\n")
+    report = import_nuclei(root, tmp_path / "other", groups=table)
+    assert report.groups == 1
+    assert report.notes == ("Groups that share an identical image were joined, under the first name: 1 = 2.",)
+
+
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     root = _write(tmp_path / "dsb", IDS)
     with pytest.raises(ReadError, match="no such folder"):

@@ -59,8 +59,9 @@ def import_acdc(
     """Make a study of ACDC, slice by slice or of whole volumes, with the scribbles as a mark set.
 
     Volumes are read where they are; slices are written into the study (``images/*.tif`` with the stored values,
-    ``truth/*.png``, and ``sources.csv``), as they lie in the file: a short-axis plane has no up. Patients are groups.
-    Scribbles become the real mark set ``scribble``; the label 4 in them means not marked.
+    ``truth/*.png``, and ``sources.csv``), as they lie in the file: a short-axis plane has no up. Patients are groups;
+    patients who share an identical volume are one. Scribbles become the real mark set ``scribble``; the label 4 in them
+    means not marked.
 
     Args:
         folder: with ``patientNNN/patientNNN_frameMM_image.nii.gz``, ``..._label.nii.gz`` and, where they were drawn,
@@ -201,7 +202,8 @@ def _take(
             spacing=None if spacing is None else spacing[1:],
         )
         found = frozenset(np.unique(plane_labels).tolist())
-        taken.items.append(Labelled(case, labels_out, file_sha256(labels_out), found, axes=2))
+        labels_digest = file_sha256(labels_out)
+        taken.items.append(Labelled(case, labels_out, labels_digest, found, axes=2, source_sha256=image_sha256))
         taken.sources.append(
             Source(
                 name,

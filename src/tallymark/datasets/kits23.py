@@ -195,17 +195,19 @@ def _import_case(case: Path, study: Path, region: Sequence[int]) -> _Plane | str
     image_out, labels_out = study / IMAGES / f"{case.name}.tif", study / TRUTH / f"{case.name}.png"
     write_plane(image_out, np.rint(plane).clip(-(2**15), 2**15 - 1).astype(np.int16))
     write_labels(labels_out, stack.values[index])
+    image_sha256 = file_sha256(image_path)
     item = Labelled(
         case=Case(case.name, image_out, file_sha256(image_out), group=case.name, spacing=stack.spacing[1:]),
         labels=labels_out,
         labels_sha256=file_sha256(labels_out),
         found=frozenset(np.unique(stack.values[index]).tolist()),
         axes=2,
+        source_sha256=image_sha256,
     )
     source = Source(
         id=case.name,
         image=stored_path(image_path.resolve(), study),
-        image_sha256=file_sha256(image_path),
+        image_sha256=image_sha256,
         labels=stored_path(labels_path.resolve(), study),
         labels_sha256=file_sha256(labels_path),
         axis=stack.file_axis,

@@ -17,6 +17,7 @@ from tallymark.data.images import file_sha256, read_image
 from tallymark.data.settings import SPLITS, ImageSettings, SplitSettings, StudySettings
 from tallymark.data.study import Study
 from tallymark.data.truth import TruthRow
+from tallymark.datasets.identical import join_identical
 from tallymark.datasets.pairs import ImportReport, Track
 from tallymark.datasets.volumes import read_label_grid, require_grid
 from tallymark.errors import ReadError, StudyError, TallymarkError
@@ -40,6 +41,7 @@ class Labelled:
         found: the labels that occur.
         axes: number of space axes.
         coloured: whether the image has colour.
+        source_sha256: digest of the volume that the image was cut from; empty where the image is the file as published.
     """
 
     case: Case
@@ -48,6 +50,7 @@ class Labelled:
     found: frozenset[int]
     axes: int
     coloured: bool = False
+    source_sha256: str = ""
 
 
 def look_at(case: Case, labels: Path, known: Collection[int] | None = None) -> Labelled:
@@ -178,7 +181,7 @@ def study_of_labelled(
     left_out: int = 0,
     notes: Iterable[str] = (),
 ) -> ImportReport:
-    """Make a study of images that were looked at.
+    """Make a study of images that were looked at. Groups that share an identical image become one group.
 
     Args:
         items: the images.
@@ -217,7 +220,12 @@ def study_of_labelled(
         for item in items
         for structure, labels in of.items()
     ]
-    made = Study.create(study, settings, [item.case for item in items], truth)
+    groups, joined = join_identical(
+        [item.case.group or item.case.id for item in items],
+        [item.source_sha256 or item.case.sha256 for item in items],
+    )
+    cases = [replace(item.case, group=group) for item, group in zip(items, groups, strict=True)]
+    made = Study.create(study, settings, cases, truth)
     present = {
         structure: [bool(item.found.intersection(_codes(item, labels))) for item in items]
         for structure, labels in of.items()
@@ -234,8 +242,14 @@ def study_of_labelled(
         splits={name: len(made.split(name)) for name in SPLITS},
         channels=settings.image.channels,
         left_out=left_out,
-        notes=tuple(notes),
+        notes=(*notes, *_joined(joined)),
     )
+
+
+def _joined(groups: Sequence[tuple[str, ...]]) -> Iterable[str]:
+    if groups:
+        listed = some(" = ".join(names) for names in groups)
+        yield f"Groups that share an identical image were joined, under the first name: {listed}."
 
 
 def _codes(item: Labelled, labels: tuple[int, ...]) -> tuple[int, ...]:
