@@ -1,7 +1,8 @@
-"""The pictures in README and docs/results, made again from run folders.
+"""The pictures in README and docs, made again.
 
     python tools/pictures.py in-and-out RUN OUT.png       an image with its mark, and what comes out (synthetic studies)
     python tools/pictures.py outlines RUN OUT.png         best to worst test cases as outlines alone
+    python tools/pictures.py marks OUT.png                every kind of simulated mark (synthetic images)
 
 Outlines are drawn on plain grey: real images are not ours to pass on.
 """
@@ -15,14 +16,20 @@ import numpy as np
 
 from tallymark.data.images import normalise, read_image, read_mask
 from tallymark.data.study import Study
+from tallymark.datasets.case_pictures import draw_layers
+from tallymark.datasets.generators import MarkOptions
+from tallymark.datasets.kinds import MARK_KINDS, parse_marks
+from tallymark.datasets.phantom import draw_phantom
+from tallymark.datasets.seeds import named_rng
 from tallymark.engine.evaluate import study_references
 from tallymark.engine.model_file import load_model
-from tallymark.engine.predict import enlargement, mask_file
+from tallymark.engine.predict import mask_file
 from tallymark.engine.run_folder import RunFolder
 from tallymark.experiments.grid import read_cases
-from tallymark.pictures import Panel, overlay, overlay_sheet
+from tallymark.pictures import Panel, enlargement, overlay, overlay_sheet
 
 SHOWN = 12
+PHANTOM_SIDE, PANEL = 160, 240
 
 
 def in_and_out(run: RunFolder, out: Path) -> None:
@@ -71,6 +78,26 @@ def outlines(run: RunFolder, out: Path) -> None:
     overlay_sheet(panels, out, columns=4)
 
 
+def marks(out: Path) -> None:
+    """Every kind of mark on two synthetic structures: a lesion of two parts, and a thin layer."""
+    panels = []
+    for name, structure in (("19", "lesion"), ("5", "muscle")):
+        phantom = draw_phantom(int(name), PHANTOM_SIDE)
+        image, mask = phantom.image[..., None] / 255.0, phantom.masks[structure]
+        panels.append(Panel(draw_layers(image, truth=mask[None]), f"{structure}: the full mask (dashed)"))
+        for kind, made in MARK_KINDS.items():
+            spec = parse_marks(kind)
+            rng = named_rng(name, structure, kind, 0)  # as weaken draws for a case of this name
+            drawn = made.generate(mask, rng, MarkOptions(spec.share or 1.0))
+            says = made.says.replace("SHARE", f"{100 * (spec.share or 0):.2g} %")
+            picture = draw_layers(image, truth=mask[None], marks=drawn[None], shown_at=PANEL)
+            panels.append(Panel(picture, f"{spec}\n{says}"))
+    overlay_sheet(panels, out, columns=5, width=PANEL)
+
+
 if __name__ == "__main__":
-    what, folder, target = sys.argv[1:]
-    {"in-and-out": in_and_out, "outlines": outlines}[what](RunFolder(Path(folder)), Path(target))
+    what, *paths = sys.argv[1:]
+    if what == "marks":
+        marks(Path(paths[0]))
+    else:
+        {"in-and-out": in_and_out, "outlines": outlines}[what](RunFolder(Path(paths[0])), Path(paths[1]))

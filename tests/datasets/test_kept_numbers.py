@@ -16,8 +16,11 @@ from tallymark.data.numbers import NumberRow
 from tallymark.data.settings import StudySettings
 from tallymark.data.study import Study
 from tallymark.data.truth import TruthRow
+from tallymark.datasets.exact_numbers import measure_exact
 from tallymark.datasets.kept_kinds import NUMBER_KINDS, parse_numbers
 from tallymark.datasets.kept_numbers import KeptNumbersReport, simulate_numbers
+from tallymark.datasets.pairs import import_pairs
+from tallymark.datasets.phantom import write_phantoms
 from tallymark.datasets.weaken import weaken
 from tallymark.errors import ConfigError, StudyError
 from tallymark.measure.definition import Statistic
@@ -321,3 +324,31 @@ def test_what_cannot_be_simulated_is_said(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="'rounded' needs numbers without intervals"):
         simulate_numbers(study, "rounded:5%", "x", source="i")
     assert study.number_variants() == ("exact", "i")
+
+
+def test_exact_numbers_are_measured_where_there_are_none_yet(tmp_path: Path) -> None:
+    root = write_phantoms(tmp_path, 6, size=32, normals=0.3)
+    import_pairs(root / "images", root / "masks", root / "study")
+    study = Study.open(root / "study")
+    report = simulate_numbers(study, "rounded:5%", "r5")
+    assert report.numbers == 6
+    exact = {case.id: study.truth.mask(case, "lesion").mean() for case in study.cases}
+    assert {id: number.value for (id, _), number in study.numbers("exact").items()} == pytest.approx(exact)
+    assert _values_of(study, "r5") == pytest.approx({id: 0.05 * math.floor(v / 0.05 + 0.5) for id, v in exact.items()})
+    assert measure_exact(study) == 6
+    weaken(study, "click", "c")
+    assert {id: number.value for (id, _), number in study.numbers("exact").items()} == pytest.approx(exact)
+
+
+def test_exact_numbers_need_masks(tmp_path: Path) -> None:
+    study = _study(tmp_path, {"a": 0.2})
+    bare = Study.create(tmp_path / "bare", study.settings, study.cases)
+    with pytest.raises(StudyError, match="this study has no full masks"):
+        simulate_numbers(bare, "rounded:5%", "r5")
+    empty = Study.create(tmp_path / "empty", study.settings, study.cases, truth=[])
+    with pytest.raises(StudyError, match="no image has a full mask"):
+        measure_exact(empty)
+
+
+def _values_of(study: Study, variant: str) -> dict[str, float]:
+    return {id: number.value for (id, _), number in study.numbers(variant).items()}

@@ -203,3 +203,18 @@ def test_busi_falls_short_of_the_share_that_was_asked_for(busi: ImportReport) ->
     case = study.cases[-1]
     mask = study.truth.mask(case, "lesion")
     assert study.numbers("exact")[case.id, "lesion_fraction"].value == pytest.approx(mask.mean(), abs=1e-12)
+
+
+def test_pieces_without_a_mark_are_counted(tmp_path: Path) -> None:
+    """Pieces of 400, 16 and, at a corner of the first, 1 pixel: two pieces, of which erosion marks the large one."""
+    mask = np.zeros((40, 40), np.uint8)
+    mask[4:24, 4:24] = mask[30:34, 30:34] = mask[24, 24] = 255
+    for name in ("a.png", "a_mask.png"):
+        Image.fromarray(mask).save(tmp_path / name)
+    import_pairs(tmp_path, None, tmp_path / "study")
+    study = Study.open(tmp_path / "study")
+    whole, each = weaken(study, "erosion:8%", "e8"), weaken(study, "erosion:8%", "e8c", per="component")
+    assert (whole.components, whole.unmarked) == (2, 1)
+    assert "1 of 2 connected components have no mark" in str(whole)
+    assert (each.components, each.unmarked) == (2, 0)
+    assert "no mark" not in str(each)

@@ -15,10 +15,11 @@ from tallymark.data.study import Study
 from tallymark.datasets.kept_numbers import simulate_numbers
 from tallymark.engine.evaluate import evaluate
 from tallymark.engine.model_file import FORMAT, load_model, save_model
-from tallymark.engine.predict import Request, enlargement, flip_averaged, predict, predictions
+from tallymark.engine.predict import Request, flip_averaged, predict, predictions
 from tallymark.engine.scoring import overlap_scores
 from tallymark.engine.train import train
 from tallymark.errors import CheckpointError, EvaluationError, GeometryError, ReadError, StudyError
+from tallymark.pictures import enlargement
 from tiny import TINY
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from tallymark.errors import GeometryError
-from tallymark.pictures import fullest_slice, overlay, structure_colour
+from tallymark.pictures import encircled, fullest_slice, overlay, structure_colour
 from tallymark.pictures.outlines import FILL_OPACITY
 from tallymark.pictures.palette import EXCLUSION
 
@@ -163,3 +163,18 @@ def test_shapes_that_do_not_fit_are_refused(change: dict[str, np.ndarray], where
 def test_values_that_are_no_image_are_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="image must be"):
         overlay(image, np.zeros((8, 8), bool))
+
+
+def test_marks_too_small_to_see_are_circled_where_they_are() -> None:
+    """400 pixels shown at 100: marks below 20 pixels (10 of the image) get a circle of radius 32."""
+    marks = np.zeros((2, 200, 200), bool)
+    marks[1, 50, 120] = True
+    marks[0, 150, 20:30] = True  # long enough
+    black = np.zeros((400, 400, 3), np.uint8)
+    drawn = encircled(black, marks, enlarge=2, shown_at=100)
+    assert not black.any()
+    rows, columns = np.nonzero(drawn.any(axis=-1))
+    distance = np.hypot(rows + 0.5 - 101, columns + 0.5 - 241)
+    assert 24 < distance.min() < distance.max() < 34
+    assert {tuple(colour) for colour in drawn[rows, columns]} == {structure_colour(1)}
+    assert not encircled(black, marks, enlarge=2, shown_at=400)[300].any()

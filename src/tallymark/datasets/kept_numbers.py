@@ -15,9 +15,10 @@ import numpy as np
 
 from tallymark.data.images import image_space
 from tallymark.data.study import RECORDED, Case, Number, NumberRow, Study
+from tallymark.datasets.exact_numbers import EXACT, measure_exact
 from tallymark.datasets.kept_kinds import NUMBER_KINDS, NumberSpec, parse_numbers
+from tallymark.datasets.pairs import Track
 from tallymark.datasets.seeds import named_rng
-from tallymark.datasets.weaken import EXACT
 from tallymark.errors import ConfigError, StudyError
 from tallymark.measure.definition import UNITS, Statistic
 
@@ -60,6 +61,7 @@ def simulate_numbers(
     statistics: Sequence[str] | None = None,
     draw: int = 0,
     replace: bool = False,
+    track: Track = iter,
 ) -> KeptNumbersReport:
     """Write a variant of the numbers as a clinic would have kept them.
 
@@ -74,11 +76,12 @@ def simulate_numbers(
         study: that has the source.
         spec: how; see :func:`tallymark.datasets.kept_kinds.parse_numbers`.
         name: what to call the variant.
-        source: the variant to start from: "exact", as ``weaken`` measures it, or any other, so that simulations can be
-            chained.
+        source: the variant to start from: "exact", which is measured on the full masks now if it was not before, or any
+            other, so that simulations can be chained.
         statistics: only these; None for all.
         draw: another number draws other chance.
         replace: take the place of a simulated variant of this name. Recorded and exact numbers are never replaced.
+        track: wraps the cases while they are measured, to show progress.
 
     Returns:
         Counts.
@@ -108,6 +111,8 @@ def simulate_numbers(
     spec = parse_numbers(spec) if isinstance(spec, str) else spec
     _check_name(study, name, source, replace)
     chosen = _chosen(study, spec, statistics)
+    if source == EXACT and EXACT not in study.number_variants():
+        measure_exact(study, track=track)
     before = [row for row in _rows(study, source) if row.statistic in chosen]
     if not before:
         raise StudyError("the source has no number of these statistics", where=study.folder, found=", ".join(chosen))

@@ -31,7 +31,7 @@ MARK_KINDS: dict[str, MarkKind] = {
     "click": MarkKind(hand.click, None, "one pixel near the deepest point"),
     "stroke": MarkKind(hand.stroke, None, "a line near the long axis"),
     "dab": MarkKind(hand.dab, 0.04, "an off-centre disc of SHARE of the structure, clipped to it"),
-    "dab-unclipped": MarkKind(hand.dab_unclipped, 0.04, "the same disc, which may reach over the border"),
+    "dab-unclipped": MarkKind(hand.dab_unclipped, 0.04, "such a disc, which may reach over the border"),
     "scribble": MarkKind(hand.scribble, None, "part of the skeleton, drawn by an unsteady hand"),
     "partial": MarkKind(hand.partial, 0.5, "a stroke in SHARE of the components"),
     "outside": MarkKind(hand.outside, 0.05, "a stroke of which SHARE slips over the border"),

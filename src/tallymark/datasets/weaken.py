@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int
 from scipy.ndimage import label
 
-from tallymark import measure
-from tallymark.data.images import normalise
 from tallymark.data.study import Case, NumberRow, Study
+from tallymark.datasets.exact_numbers import EXACT, Masks, exact_numbers, for_masked
 from tallymark.datasets.generators import MarkOptions, Per
 from tallymark.datasets.kinds import MARK_KINDS, MarkSpec, parse_marks
 from tallymark.datasets.pairs import Track
 from tallymark.datasets.seeds import named_rng
 from tallymark.errors import StudyError
-
-EXACT = "exact"
-"""The variant of the numbers that are measured on full masks."""
 
 
 @dataclass(frozen=True)
@@ -133,16 +128,9 @@ def weaken(
     chosen = _chosen(study, structures)
     _check_set(study, mark_set, replace)
     options = MarkOptions(spec.share or 1.0, per)
-    masked = [case for case in study.cases if any(study.truth.has(case.id, name) for name in study.structures)]
-    if not masked:
-        raise StudyError("no image has a full mask", where=study.folder, remedy="import the study with its masks")
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        futures = [pool.submit(_weaken_case, study, case, chosen, spec, options, variant) for case in masked]
-        try:
-            weakened = [future.result() for future in track(futures)]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    weakened = for_masked(
+        study, lambda case, masks: _weaken_case(study, case, masks, chosen, spec, options, variant), track
+    )
     rows = [row for one in weakened for row in one.numbers]
     author = f"simulated: {spec}, per {per}, variant {variant}"
     with study.marks.batch():
@@ -161,7 +149,7 @@ def weaken(
         marks=str(spec),
         cases=sum(bool(one.marks) for one in weakened),
         empty=sum(one.empty for one in weakened),
-        unmasked=len(study.cases) - len(masked),
+        unmasked=len(study.cases) - len(weakened),
         numbers=len(rows),
         share_mean=float(np.mean(shares)),
         share_min=min(shares),
@@ -199,9 +187,14 @@ class _Weakened:
 
 
 def _weaken_case(
-    study: Study, case: Case, structures: Sequence[str], spec: MarkSpec, options: MarkOptions, variant: int
+    study: Study,
+    case: Case,
+    masks: Masks,
+    structures: Sequence[str],
+    spec: MarkSpec,
+    options: MarkOptions,
+    variant: int,
 ) -> _Weakened:
-    masks = {name: study.truth.mask(case, name) for name in study.structures if study.truth.has(case.id, name)}
     marks = []
     for name in structures:
         mask = masks.get(name)
@@ -217,27 +210,13 @@ def _weaken_case(
             _Mark(name, mask.shape, pixels, inside / int(mask.sum()), 1 - inside / count, *_components(mask, marked))
         )
     empty = not any(mask.any() for mask in masks.values())
-    return _Weakened(case.id, marks, _numbers(study, case, masks), empty)
+    return _Weakened(case.id, marks, exact_numbers(study, case, masks), empty)
 
 
 def _components(mask: Bool[np.ndarray, "*space"], marked: Bool[np.ndarray, "*space"]) -> tuple[int, int]:
     """How many connected components a structure has, and how many of them no mark touches."""
     labels, count = label(mask, np.ones((3,) * mask.ndim))
     return count, count - len(np.unique(labels[marked & mask]))
-
-
-def _numbers(study: Study, case: Case, masks: dict[str, Bool[np.ndarray, "*space"]]) -> list[NumberRow]:
-    """The exact value, in the unit of the table, of every statistic whose structures all have masks."""
-    known = [statistic for statistic in study.statistics if {*statistic.of, *statistic.over} <= masks.keys()]
-    image = None
-    if any(statistic.kind == "mean_intensity" for statistic in known):
-        image = normalise(case.read(), study.settings.image.channels, study.settings.image.window)
-    values = measure.evaluate(known, masks, spacing_mm=case.spacing, image=image)
-    return [
-        NumberRow(case.id, name, value=value, variant=EXACT)
-        for name, value in values.items()
-        if not math.isnan(value)  # a ratio of nothing to nothing is no number
-    ]
 
 
 def _chosen(study: Study, structures: Sequence[str] | None) -> tuple[str, ...]:

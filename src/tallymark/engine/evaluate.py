@@ -23,7 +23,6 @@ from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.predict import (
     Request,
     best_device,
-    enlargement,
     mask_file,
     predictions,
     write_predictions,
@@ -31,7 +30,7 @@ from tallymark.engine.predict import (
 from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.scoring import POLICY, Reference, number_scores, overlap_scores, score
 from tallymark.errors import EvaluationError
-from tallymark.pictures import overlay, save_png
+from tallymark.pictures import enlargement, overlay, save_png
 
 
 @dataclass(frozen=True)

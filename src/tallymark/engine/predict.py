@@ -27,7 +27,7 @@ from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.task import Task
 from tallymark.errors import GeometryError
 from tallymark.measure import evaluate as measure_statistics
-from tallymark.pictures import overlay, save_png
+from tallymark.pictures import enlargement, overlay, save_png
 
 
 @dataclass(frozen=True)
@@ -141,16 +141,6 @@ def mask_file(out: Path, request: Request, structure: str, task: Task) -> Path:
     stem = request.id if len(task.structures) == 1 else f"{request.id}_{structure}"
     suffix = suffix_of(request.image)
     return out / "masks" / (stem + (suffix if suffix in VOLUMES else ".png"))
-
-
-def enlargement(space: tuple[int, ...]) -> int:
-    """How often a picture is enlarged so that its outlines are thin lines: to about 512 pixels.
-
-    Example:
-        >>> enlargement((96, 128)), enlargement((800, 600))
-        (4, 1)
-    """
-    return max(1, round(512 / max(space[-2:])))
 
 
 def best_device() -> torch.device:

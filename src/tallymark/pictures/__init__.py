@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tallymark.pictures.agreement import bland_altman, number_scatter
 from tallymark.pictures.files import png_bytes, save_png
-from tallymark.pictures.outlines import fullest_slice, overlay
+from tallymark.pictures.outlines import encircled, enlargement, fullest_slice, overlay
 from tallymark.pictures.palette import OKABE_ITO, colour_hex, structure_colour
 from tallymark.pictures.sheet import Panel, overlay_sheet
 from tallymark.pictures.training import curves
@@ -19,6 +19,8 @@ __all__ = [
     "bland_altman",
     "colour_hex",
     "curves",
+    "encircled",
+    "enlargement",
     "fullest_slice",
     "number_scatter",
     "overlay",

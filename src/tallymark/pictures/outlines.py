@@ -83,6 +83,52 @@ def overlay(
     return np.rint(canvas).astype(np.uint8)
 
 
+def encircled(picture: NDArray[np.uint8], marks: Mask, *, enlarge: int = 1, shown_at: int) -> NDArray[np.uint8]:
+    """Draw a circle around every mark that would be too small to see.
+
+    Args:
+        picture: (h * enlarge, w * enlarge, 3), as :func:`overlay` draws it.
+        marks: (k, h, w); connected pixels of a structure are one mark.
+        enlarge: as for :func:`overlay`.
+        shown_at: the width in pixels at which the picture will be shown; marks less than 5 of them long are circled.
+
+    Returns:
+        As ``picture``.
+
+    Example:
+        >>> marks = np.zeros((1, 100, 100), bool)
+        >>> marks[0, 50, 50] = True
+        >>> black = np.zeros((100, 100, 3), np.uint8)
+        >>> bool(encircled(black, marks, shown_at=100)[50, 50 - 8].any())
+        True
+    """
+    from PIL import Image, ImageDraw
+    from scipy.ndimage import find_objects, label
+
+    pixel = picture.shape[1] / shown_at  # one pixel of what is shown, in pixels of the picture
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    for index, mask in enumerate(marks):
+        for box in find_objects(label(mask, np.ones((3, 3)))[0]):
+            if max(axis.stop - axis.start for axis in box) * enlarge >= 5 * pixel:
+                continue
+            row, column = (enlarge * (axis.start + axis.stop) / 2 for axis in box)
+            reach = 8 * pixel
+            corners = (column - reach, row - reach, column + reach, row + reach)
+            draw.ellipse(corners, outline=structure_colour(index), width=max(1, round(1.5 * pixel)))
+    return np.asarray(image)
+
+
+def enlargement(space: tuple[int, ...]) -> int:
+    """How often a picture is enlarged so that its outlines are thin lines: to about 512 pixels.
+
+    Example:
+        >>> enlargement((96, 128)), enlargement((800, 600))
+        (4, 1)
+    """
+    return max(1, round(512 / max(space[-2:])))
+
+
 def fullest_slice(prediction: Mask, truth: Mask | None = None) -> int:
     """The slice along the first spatial axis that holds most of prediction and truth; the middle one if both are empty.
 
