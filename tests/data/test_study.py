@@ -70,11 +70,11 @@ class TestSettings:
         [
             ('name = "demo"', 'name = "demo"\ncolour = "red"', "key colour: unknown key"),
             ("channels = 1", "chanels = 1", "key image.chanels: unknown key"),
-            ("channels = 1", "channels = 2", "key image.channels: this value cannot be used; found 2"),
+            ("channels = 1", "channels = 2", "key image.channels: this value cannot be used; found 2; expected 1 or 3"),
             ("channels = 1", 'channels = "1"', "key image.channels: this value cannot be used; found '1'"),
-            ("dimension = 2", "dimension = 2\nwindow = [5, 1]", "key image.window: this value cannot be used"),
+            ("dimension = 2", "dimension = 2\nwindow = [5, 1]", "expected two finite values, the lower first"),
             ('name = "demo"\n', "", "key name: this key is missing"),
-            ('name = "demo"', "name = 3", "key name: this value cannot be used; found 3"),
+            ('name = "demo"', "name = 3", "key name: this value cannot be used; found 3; expected a valid string"),
             ('structures = ["fat", "muscle"]', 'structures = "fat"', "key structures: this value cannot be used"),
             ('structures = ["fat", "muscle"]', "structures = []", "key structures: no structure is named"),
             ('structures = ["fat", "muscle"]', 'structures = ["fat", "fat"]', "key structures: a name is there twice"),
@@ -98,6 +98,8 @@ class TestSettings:
             Study.open(study.folder)
         assert says in str(caught.value)
         assert str(study.folder / "study.toml") in str(caught.value)
+        assert "expected expected" not in str(caught.value)
+        assert "expected Input" not in str(caught.value)
 
     @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"[image\n"])
     def test_a_file_that_is_no_toml_is_a_read_error(self, study: Study, content: bytes) -> None:

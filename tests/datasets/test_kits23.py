@@ -359,7 +359,7 @@ def test_prepared_slices(tmp_path: Path) -> None:
         ("case_00001_slice_0001.png,", "case_00001_slice_0009.png,", "of the table are not in the folder images"),
         ("case_00001_slice_0001.png,case_00001,1,1\n", "", "of the folder images are not in the table"),
         ("case_00001_slice_0001.png,case_00001", "case_00001_slice_0001.png,", "row 5, column group: the case is miss"),
-        ("0001.png,case_00001,1,1", "0001.png,case_00001,1,yes", "neither 0 nor 1; found 'yes'"),
+        ("0001.png,case_00001,1,1", "0001.png,case_00001,1,yes", "found 'yes'; expected 0 or 1"),
         ("0001.png,case_00001,1,1", "0001.png,case_00001,1,0", "do not have one largest slice; found case_00001: 0"),
         ("0000.png,case_00001,0,0", "0000.png,case_00001,0,1", "do not have one largest slice; found case_00001: 2"),
         ("slice_0000.png,case_00000", "slice_0001.png,case_00000", "are in the table twice"),

@@ -76,7 +76,7 @@ class ImageSettings(_Settings):
     @classmethod
     def _in_order(cls, window: tuple[float | int, float | int] | None) -> tuple[float, float] | None:
         if window is not None and not (math.isfinite(window[0]) and window[0] < window[1] < math.inf):
-            raise ValueError("expected two finite values, the lower first")
+            raise ValueError("two finite values, the lower first")
         return None if window is None else (float(window[0]), float(window[1]))
 
 
@@ -149,7 +149,7 @@ class StudySettings(_Settings):
     @classmethod
     def _parsed(cls, statistics: object) -> object:
         if not isinstance(statistics, list | tuple):
-            raise ValueError("expected a list of tables, [[statistics]]")
+            raise ValueError("a list of tables, [[statistics]]")
         return tuple(_statistic(entry, number) for number, entry in enumerate(statistics))
 
     def model_post_init(self, context: object) -> None:
@@ -277,7 +277,7 @@ def _explained(error: ValidationError, section: str) -> ConfigError:
         return ConfigError("unknown key", where=where, remedy="remove it, or look for a typing error")
     if first["type"] == "missing":
         return ConfigError("this key is missing", where=where)
-    message = str(first["msg"]).removeprefix("Value error, ")
+    message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     return ConfigError("this value cannot be used", where=where, found=repr(first["input"]), expected=message)
 
 

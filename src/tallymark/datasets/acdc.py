@@ -85,7 +85,9 @@ def import_acdc(
     """
     folder, study = Path(folder), Path(study)
     if spacing is not None and (len(spacing) != 3 or not all(0 < edge < np.inf for edge in spacing)):
-        raise ConfigError("this is no spacing", found=spacing, expected="three edges in mm: plane, row, column")
+        raise ConfigError(
+            "this is no spacing", where="spacing", found=spacing, expected="three edges in mm: plane, row, column"
+        )
     refuse_study(study)
     frames = _frames(folder)
     require_new_set(study / "marks.sqlite", SCRIBBLE_SET)

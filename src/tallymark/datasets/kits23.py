@@ -65,7 +65,9 @@ def kits_codes(kidney: str) -> dict[str, tuple[int, ...]]:
         ({'kidney': (1,), 'tumour': (2,)}, {'kidney': (1, 2, 3), 'tumour': (2,)})
     """
     if kidney not in KIDNEYS:
-        raise ConfigError("what the kidney is, is not clear", found=repr(kidney), expected=" or ".join(KIDNEYS))
+        raise ConfigError(
+            "what the kidney is, is not clear", where="kidney", found=repr(kidney), expected=" or ".join(KIDNEYS)
+        )
     return {"kidney": (KIDNEY,) if kidney == "excludes" else (KIDNEY, TUMOUR, CYST), "tumour": (TUMOUR,)}
 
 
@@ -112,7 +114,7 @@ def import_kits23(
     folder, study = Path(folder), Path(study)
     codes = kits_codes(kidney)
     if largest not in REGIONS:
-        raise ConfigError("largest what?", found=repr(largest), expected=" or ".join(REGIONS))
+        raise ConfigError("largest what?", where="largest", found=repr(largest), expected=" or ".join(REGIONS))
     region = (TUMOUR,) if largest == "tumour" else (KIDNEY, TUMOUR)
     ImageSettings(window=window)  # refuses a wrong one before the work
     refuse_study(study)

@@ -86,9 +86,13 @@ def _rows(folder: Path) -> list[tuple[str, str, bool]]:
     for row, file, group, mark in zip(table.index, table["file"], table["group"], table[_MARK], strict=True):
         where = f"{path}, row {row}"
         if not group:
-            raise StudyError("the case is missing", where=f"{where}, column group")
+            raise StudyError(
+                "the case is missing", where=f"{where}, column group", remedy="name the case of this slice"
+            )
         if mark not in ("0", "1"):
-            raise StudyError("neither 0 nor 1", where=f"{where}, column {_MARK}", found=repr(mark))
+            raise StudyError(
+                "this cell cannot be read", where=f"{where}, column {_MARK}", found=repr(mark), expected="0 or 1"
+            )
         rows.append((file, group, mark == "1"))
     files = [file for file, _, _ in rows]
     there = {path.name for path in (folder / "images").glob("*.png")}

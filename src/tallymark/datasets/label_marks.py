@@ -266,7 +266,7 @@ def _check_codes(study: Study, codes: Mapping[int, str], unmarked: Collection[in
 
 def _files(study: Study, folder: Path, allow_missing: bool) -> list[tuple[Case, Path]]:
     """Every case with its label image, in the order of the study."""
-    require_folder(folder, "the folder of the label images")
+    require_folder(folder, "the folder of the label images", "name the folder that holds them")
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if suffix_of(path) in SUFFIXES and path.is_file() and not path.name.startswith("."):

@@ -159,14 +159,14 @@ def refuse_study(study: Path) -> None:
         raise StudyError("this folder holds a study already", where=study, remedy="choose another folder")
 
 
-def require_folder(path: Path, expected: str) -> None:
+def require_folder(path: Path, expected: str, remedy: str = "name the unpacked folder") -> None:
     """Refuse a folder that is not there.
 
     Raises:
         ReadError: it is not.
     """
     if not path.is_dir():
-        raise ReadError("there is no such folder", where=path, expected=expected, remedy="name the unpacked folder")
+        raise ReadError("there is no such folder", where=path, expected=expected, remedy=remedy)
 
 
 def study_of_labelled(

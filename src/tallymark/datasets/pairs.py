@@ -215,10 +215,18 @@ def _read_groups(path: Path, pairs: Sequence[Pair]) -> dict[str, str]:
     group_of: dict[str, str] = {}
     for row, id, group in zip(table.index, table["id"], table["group"], strict=True):
         if not group:
-            raise StudyError("the group is missing", where=f"{path}, row {row}, column group")
+            raise StudyError(
+                "the group is missing",
+                where=f"{path}, row {row}, column group",
+                remedy="name the patient, or repeat the id where every image is of another patient",
+            )
         if group_of.setdefault(id, group) != group:
             raise StudyError(
-                f"the image '{id}' is in two groups", where=f"{path}, row {row}", found=group, expected=group_of[id]
+                f"the image '{id}' is in two groups",
+                where=f"{path}, row {row}, column group",
+                found=group,
+                expected=f"{group_of[id]}, as in an earlier row",
+                remedy="keep one of the rows",
             )
     missing = [pair.id for pair in pairs if pair.id not in group_of]
     if missing:

@@ -55,7 +55,9 @@ def import_pets(
     """
     folder, study = Path(folder), Path(study)
     if border not in BORDERS:
-        raise ConfigError("what the border is, is not clear", found=repr(border), expected=" or ".join(BORDERS))
+        raise ConfigError(
+            "what the border is, is not clear", where="border", found=repr(border), expected=" or ".join(BORDERS)
+        )
     refuse_study(study)
     root = folder / _INNER if (folder / _INNER).is_dir() else folder
 
