@@ -24,7 +24,8 @@ from tallymark.errors import ConfigError
 # for recipes that read the numbers, where the number is exactly 0.
 _MARKS: dict[str, Any] = {"weight": 1.0, "reduction": "marked"}
 _MARKS_AND_ZEROS: dict[str, Any] = _MARKS | {"zero_is_background": True}
-_SIZE: dict[str, Any] = {"weight": 655.0}
+# Kervadec et al. weigh squared pixels over pixels by 0.01 to 0.05; of squared shares that is 100 near 100 x 100 pixels.
+_SIZE: dict[str, Any] = {"weight": 100.0}
 
 RECIPES: dict[str, dict[str, Any]] = {
     # Kulkarni, Raff & Oates 2026, arXiv 2605.03059: L_s + L_ws + L_c + L_r. The weights are not stated: 1, 1, 1, 1.
@@ -44,14 +45,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     "kervadec": {"losses": {"weak": _MARKS_AND_ZEROS, "size": _SIZE}},
     # Kervadec et al. 2022, DOI 10.23919/EUSIPCO55093.2022.9909927: the same bounds as a log-barrier. Ours: the
     # sharpness grows over the whole training, however long it is, in place of 1.1 times an epoch.
-    "log_barrier": {"losses": {"weak": _MARKS_AND_ZEROS, "log_barrier": {"weight": 1.0}}},
+    "log_barrier": {"losses": {"weak": _MARKS_AND_ZEROS, "log_barrier": {"weight": 0.1}}},
     # Zhang & Zhuang 2022 (ShapePU), DOI 10.1007/978-3-031-16452-1_16: pixels that the network ranks below the known
     # size are background. Ours: the kept number for each image in place of one estimated for a batch, a band that is
     # left alone, no consistency under cut-outs, no epochs without negatives before.
     "ranked_negatives": {"losses": {"weak": _MARKS, "ranked_negatives": {"weight": 1.0}}},
     # Kiryo et al. 2017, arXiv 1703.00593, with the number as the class prior of its image. Marks are not selected at
-    # random from the structure, as the method assumes.
-    "nnpu": {"losses": {"nnpu": {"weight": 1.0}}},
+    # random from the structure, as the method assumes. Ours: the logistic surrogate, since with the paper's sigmoid the
+    # prediction stays too small.
+    "nnpu": {"losses": {"nnpu": {"weight": 1.0, "surrogate": "logistic"}}},
     # Obukhov et al. 2019, arXiv 1906.04651: partial cross-entropy and the gated CRF with the paper's weight. Their
     # clicks and scribbles name the background too; ours seldom do, and then a mask of ones costs nothing.
     "gated_crf": {"losses": {"weak": _MARKS, "gated_crf": {"weight": 0.1}}},
