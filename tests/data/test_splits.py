@@ -130,6 +130,25 @@ def test_folds_are_stratified_and_leave_the_others_their_proportions() -> None:
     assert abs(half["select"] - 225 / 8) < 2
 
 
+@given(st.lists(st.integers(1, 9), min_size=10, max_size=40), FOLDS, st.integers(0, 5))
+def test_folds_of_groups_of_any_size_differ_by_at_most_one_group(sizes: list[int], folds: int, seed: int) -> None:
+    groups = [f"g{i}" for i, size in enumerate(sizes) for _ in range(size)]
+    tested = [
+        assign_fold(groups, [""] * len(groups), SHARES, seed, Fold(i, folds)).count("test") for i in range(1, folds + 1)
+    ]
+    assert max(tested) - min(tested) <= max(sizes)
+
+
+def test_every_fold_gets_its_part_of_the_large_groups() -> None:
+    """Eight groups of eight and eighty single cases on four folds: two large groups in each."""
+    groups = [f"large{i}" for i in range(8) for _ in range(8)] + [f"small{i}" for i in range(80)]
+    for number in range(1, 5):
+        splits = assign_fold(groups, [""] * 144, SHARES, 0, Fold(number, 4))
+        tested = [group for group, split in zip(groups, splits, strict=True) if split == "test"]
+        assert len({group for group in tested if group.startswith("large")}) == 2
+        assert len(tested) == 36
+
+
 def test_the_folds_of_today_are_those_of_tomorrow() -> None:
     splits = assign_fold([f"g{i}" for i in range(10)], [""] * 10, SHARES, 0, Fold(2, 5))
     assert "".join(split[0] for split in splits) == "ctsttttttt"

@@ -39,6 +39,12 @@ def assign_splits(groups: Sequence[str], strata: Sequence[str], shares: Mapping[
         >>> splits[0] == splits[1], splits.count("train"), splits.count("test")
         (True, 2, 2)
     """
+    return _dealt(groups, strata, shares, seed, largest_first=False)
+
+
+def _dealt(
+    groups: Sequence[str], strata: Sequence[str], shares: Mapping[str, float], seed: int, *, largest_first: bool
+) -> list[str]:
     check_shares(shares, where="shares")
     if len(groups) != len(strata):
         raise StudyError("every case needs a group and a stratum", found=f"{len(groups)} groups, {len(strata)} strata")
@@ -55,7 +61,7 @@ def assign_splits(groups: Sequence[str], strata: Sequence[str], shares: Mapping[
         total = sum(size[group] for group in groups_of[stratum])
         for name, share in shares.items():
             lacking[name] += share * total
-        for group in sorted(groups_of[stratum], key=lambda group: _rank(seed, group)):
+        for group in sorted(groups_of[stratum], key=lambda group: (-largest_first * size[group], _rank(seed, group))):
             name = max(lacking, key=lambda name: round(lacking[name], 9))  # of equals the first
             split_of[group] = name
             lacking[name] -= size[group]
@@ -94,8 +100,9 @@ def assign_fold(
 ) -> list[str]:
     """Deal cases anew, so that the test split is one of n equal folds: every case is in exactly one of them.
 
-    The folds are dealt as :func:`assign_splits` deals splits of equal share. The cases of the other folds go to the
-    other splits, again by whole groups and stratified, in the proportions of their shares.
+    The folds are dealt as :func:`assign_splits` deals splits of equal share, but the largest groups of a stratum first:
+    that makes the folds as even as can be, and as all folds are alike none is favoured by it. The cases of the other
+    folds go to the other splits, again by whole groups and stratified, in the proportions of their shares.
 
     Args:
         groups: group of each case; cases of one group stay together.
@@ -118,7 +125,7 @@ def assign_fold(
     """
     check_shares(shares, where="shares")
     numbers = [str(number) for number in range(1, fold.of + 1)]
-    fold_of = assign_splits(groups, strata, dict.fromkeys(numbers, 1 / fold.of), seed)
+    fold_of = _dealt(groups, strata, dict.fromkeys(numbers, 1 / fold.of), seed, largest_first=True)
     rest = [index for index, number in enumerate(fold_of) if number != str(fold.number)]
     others = {name: share for name, share in shares.items() if name != "test"}
     if not others.get("train"):
