@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -20,7 +21,7 @@ from tallymark.engine.config import LossConfig
 from tallymark.engine.evaluate import evaluate
 from tallymark.engine.objective import objective
 from tallymark.engine.predict import predict
-from tallymark.engine.recipes import resolve
+from tallymark.engine.recipes import RECIPES, resolve
 from tallymark.engine.task import Task
 from tallymark.engine.train import train
 from tallymark.errors import ConfigError
@@ -58,6 +59,11 @@ def test_reads_what_it_says(recipe: str) -> None:
     config = resolve(recipe, "small")
     found = {name for name in ("marks", "numbers", "masks") if getattr(config, f"reads_{name}")}
     assert found == READS[recipe]
+
+
+def test_every_recipe_is_documented() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert [name for name in RECIPES if f"`{name}`" not in page] == []
 
 
 @EVERY

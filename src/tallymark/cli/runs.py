@@ -16,7 +16,8 @@ RunArgument = Annotated[Path, typer.Argument(help="The run's folder.", metavar="
 def train(
     study: Study,
     recipe: Annotated[
-        str, typer.Option(help="What is learned from: paper (numbers and marks) or full (masks).")
+        str,
+        typer.Option(help="What is learned from: paper (numbers and marks), full (masks) or a comparator."),
     ] = "paper",
     profile: Annotated[str, typer.Option(help="How large: small (a CPU) or paper (a GPU).")] = "small",
     marks: Annotated[str | None, typer.Option(help="Mark set; the only one if left away.")] = None,

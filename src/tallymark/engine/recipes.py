@@ -61,7 +61,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "gated_crf_size": {"losses": {"weak": _MARKS_AND_ZEROS, "gated_crf": {"weight": 0.1}, "size": _SIZE}},
     # Han et al. 2024 (DMSPS), DOI 10.1016/j.media.2024.103274, its first stage with the weight of their code: two
     # decoders, partial cross-entropy on both, and a soft random mixture of both as the label of every pixel. Without
-    # marks of the background it ends in a mask of ones, as "gated_crf" does. Predictions are the mean of both.
+    # marks of the background it drifts towards a mask of ones, as "gated_crf" does. Predictions are the mean of both.
     "dmsps": {
         "model": {"options": {"branches": 2}},
         "losses": {"weak": _MARKS, "mixed_pseudo_labels": {"weight": 8.0}},
