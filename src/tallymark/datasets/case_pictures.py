@@ -22,6 +22,9 @@ _WIDTH = 320  # of a picture on a sheet, pixels
 Layers = Bool[np.ndarray, "k *space"]
 """One mask a structure."""
 
+Marked = Bool[np.ndarray, "m *space"]
+"""One mask a structure and, where there is one more, the pixels marked as none of them."""
+
 
 def marks_picture(study: Study, mark_set: str, path: Path | None = None, *, shown: int = 6) -> Path:
     """Draw some images of a mark set: the marks solid, the full masks, where there are any, dashed.
@@ -80,7 +83,7 @@ def case_truth(study: Study, case: Case) -> Layers:
     )
 
 
-def case_marks(study: Study, case: Case, mark_set: str) -> Layers:
+def case_marks(study: Study, case: Case, mark_set: str) -> Marked:
     """The marks of a case by structure, and as the last layer those of "none of these"."""
     labels = study.marks.labels(case.id, mark_set)
     nothing = np.zeros(image_space(case.image), dtype=bool)
@@ -96,7 +99,7 @@ def draw_layers(
     image: Float[np.ndarray, "*space c"],
     filled: Layers | None = None,
     truth: Layers | None = None,
-    marks: Bool[np.ndarray, "m *space"] | None = None,
+    marks: Marked | None = None,
     *,
     plane: int | None = None,
     shown_at: int | None = None,
@@ -107,7 +110,7 @@ def draw_layers(
         image: in [0, 1].
         filled: coloured outline with a light fill.
         truth: dashed white outline.
-        marks: solid colour; may have one layer more than the masks, for "none of these".
+        marks: solid colour.
         plane: of a volume; see :func:`shown_plane`.
         shown_at: the width at which the picture will be shown; marks too small to see there get a circle.
     """

@@ -16,6 +16,7 @@ from tallymark.data.images import read_mask
 from tallymark.data.study import Case, Study
 from tallymark.datasets.case_pictures import (
     Layers,
+    Marked,
     case_image,
     case_marks,
     case_truth,
@@ -102,7 +103,7 @@ class _View:
     caption: str
     filled: Layers | None = None
     truth: Layers | None = None
-    marks: Layers | None = None
+    marks: Marked | None = None
 
 
 def _write(study: Study, rows: Sequence[tuple[Case, Sequence[_View]]], stem: Path) -> None:
