@@ -19,6 +19,8 @@ from tallymark.data.study import NumberRow, Study
 from tallymark.engine.batches import Batch
 from tallymark.engine.config import LossConfig
 from tallymark.engine.evaluate import evaluate
+from tallymark.engine.journal import Journal
+from tallymark.engine.model_file import load_model
 from tallymark.engine.objective import objective
 from tallymark.engine.predict import predict
 from tallymark.engine.recipes import RECIPES, resolve
@@ -91,6 +93,23 @@ def test_numbers_that_are_missing_or_intervals_do_no_harm(study, recipe: str) ->
     opened.add_numbers(rows, "as kept")
     run = train(opened, recipe=recipe, numbers="as kept", settings=(*TINY, "optim.epochs=2"))
     assert pd.read_csv(run.folder.metrics_file).filter(like="train/").notna().all(axis=None)
+
+
+@pytest.mark.parametrize("recipe", ["log_barrier", "dmsps_size"])
+def test_a_resumed_run_repeats_its_sharpness_and_its_draws(study, recipe: str, monkeypatch) -> None:
+    def stop_after_one(self, trainer, module):
+        if trainer.current_epoch == 1:
+            raise RuntimeError("the machine went away")
+
+    settings = (*TINY, "optim.epochs=3")
+    whole = train(study, recipe=recipe, out=study / "whole", settings=settings)
+    monkeypatch.setattr(Journal, "on_train_epoch_start", stop_after_one)
+    with pytest.raises(RuntimeError, match="went away"):
+        train(study, recipe=recipe, out=study / "stopped", settings=settings)
+    monkeypatch.undo()
+    resumed = train(study, recipe=recipe, out=study / "stopped", settings=settings, resume=True)
+    one, other = (load_model(run.folder.model_file).network.state_dict() for run in (whole, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ def gated_crf_loss(
     """Price of different labels at near pixels of like intensity.
 
     1/N sum_i sum_j K_ij [p_i (1 - p_j) + (1 - p_i) p_j], the mean over images and structures, with j in the window
-    around i, and the Gaussian kernel K_ij = exp(-d_ij^2 / (2 position^2) - e_ij^2 / (2 intensity^2)) of their distance d
-    in pixels and the difference e of their intensities.
+    around i, and the Gaussian kernel K_ij = exp(-d_ij^2 / (2 position^2) - e_ij^2 / (2 intensity^2)), d_ij their
+    distance in pixels and e_ij the difference of their intensities.
 
     The bracket is the probability that i and j differ (the Potts model with a structure and its background as labels).
     Alone, or beside marks of one class, it is degenerate: a constant mask costs nothing if it is certain.
