@@ -1,8 +1,7 @@
-"""Table 1: rows that resume, figures that are those of the rows, one writer."""
+"""Table 1: the rows of the paper, figures that are those of the rows, folds, pictures."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,15 +15,10 @@ from tallymark.data.images import file_sha256
 from tallymark.data.study import Study
 from tallymark.datasets.pairs import import_pairs
 from tallymark.engine.recipes import resolve
-from tallymark.engine.task import Task
 from tallymark.errors import TallymarkError
-from tallymark.experiments import grid as grids
 from tallymark.experiments import table1 as tables
 from tallymark.experiments.figures import weak_masks_figure
-from tallymark.experiments.grid import Row, by_name, run_grid
-from tallymark.experiments.table import Scores, markdown, summarise, table_lines, write_tables
 from tallymark.experiments.table1 import PAPER, grid, mark_sets, simulate_marks, table1
-from tallymark.measure.definition import Statistic
 from tiny import TINY
 
 SHORT = (*TINY, "optim.epochs=1")
@@ -43,28 +37,6 @@ def test_the_rows_of_the_paper_are_all_there():
     assert weights["L_s only"] == (1, 0, 1)
     assert weights["L_ws only"] == (0, 1, 1)
     assert weights["full"] == (0, 0, 0)
-
-
-def test_a_grid_resumes_and_a_row_is_computed_once(study, tmp_path, monkeypatch):
-    opened = Study.open(study)
-    rows = [Row("a", "paper", "e8", seed=seed, settings=SHORT) for seed in (0, 1)]
-    first = list(run_grid(opened, rows, "small", tmp_path))
-    monkeypatch.setattr(grids, "train", lambda *_, **__: pytest.fail("computed again"))
-    again = list(run_grid(opened, rows, "small", tmp_path))
-    for one, other in zip(first, again, strict=True):
-        pd.testing.assert_frame_equal(one.cases, other.cases)
-    assert list(by_name(again)) == ["a"]
-    assert len({result.folder for result in again}) == 2
-
-
-def test_an_interrupted_row_goes_on(study, tmp_path, monkeypatch):
-    opened = Study.open(study)
-    row = Row("a", "full", "e8", settings=SHORT)
-    with monkeypatch.context() as patch:
-        patch.setattr(grids, "evaluate", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            list(run_grid(opened, [row], "small", tmp_path))
-    assert len(list(run_grid(opened, [row], "small", tmp_path))) == 1
 
 
 def test_the_table_shows_what_the_rows_hold(study, tmp_path):
@@ -159,62 +131,3 @@ def test_every_component_is_marked_where_that_is_asked_for(tmp_path):
     assert not whole[30:34, 30:34].any()
     assert each[30:34, 30:34].any()
     assert len(opened.marks.sets()) == 12
-
-
-def cases(structure: str, iou: float, ids: tuple[str, ...] = ("a",)) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "id": ids, "group": ids, "structure": structure, "iou": iou, "dice": 0.5, "true_pixels": 10,
-            "predicted_pixels": 10, "both_pixels": 5, "marked_pixels": 0, "marks_hit": 0,
-        }
-    )  # fmt: skip
-
-
-def numbers(statistic: str, unit: str, error: float) -> pd.DataFrame:
-    return pd.DataFrame({"statistic": [statistic], "unit": [unit], "predicted": [1 + error], "recorded": [1.0]})
-
-
-def test_mean_and_spread_over_seeds():
-    error = numbers("f", "fraction", 0.2)
-    line = summarise(Scores((cases("lesion", 0.2), cases("lesion", 0.4)), (error, error)))
-    assert line["iou_per_image"] == pytest.approx(0.3)
-    assert line["iou_per_image_sd"] == pytest.approx(0.02**0.5)
-    assert line["number_error"] == pytest.approx(0.2)
-    assert "| row | 33.3 ± 0.0 | 30.0 ± 14.1 |" in markdown(pd.DataFrame([{"row": "row"} | line]))
-
-
-def test_errors_of_fractions_alone_are_averaged():
-    """5 percent points and a fraction of 0.15 are 0.1 on average; 30 mm are no fraction."""
-    mixed = pd.concat([numbers("p", "percent", 5), numbers("f", "fraction", -0.15), numbers("d", "mm", 30)])
-    assert summarise(Scores((cases("lesion", 0.2),), (mixed,)))["number_error"] == pytest.approx(0.1)
-    length = summarise(Scores((cases("lesion", 0.2),), (numbers("d", "mm", 30),)))
-    assert math.isnan(length["number_error"])
-    assert "number error" not in markdown(pd.DataFrame([{"row": "row"} | length]))
-
-
-def test_structures_have_lines_of_their_own_under_their_mean(tmp_path):
-    """Kidney on two images and tumour on one: the mean is that of the structures."""
-    statistics = (
-        Statistic("kidney_share", "area_fraction", ("kidney",)),
-        Statistic("tumour_share", "area_fraction", ("tumour",)),
-        Statistic("ratio", "area_ratio", ("tumour",), ("kidney", "tumour")),
-    )
-    task = Task(("kidney", "tumour"), statistics, 1, 2)
-
-    def scored(kidney: float, tumour: float) -> Scores:
-        errors = [numbers("kidney_share", "fraction", 0.1), numbers("tumour_share", "fraction", 0.3)]
-        both = pd.concat([cases("kidney", kidney, ("a", "b")), cases("tumour", tumour, ("a",))])
-        return Scores((both,), (pd.concat([*errors, numbers("ratio", "fraction", 0.5)]),))
-
-    lines = table_lines("8 %", scored(0.6, 0.2), task, floor=scored(0.3, 0.3), full=scored(0.7, 0.7))
-    assert [line["structure"] for line in lines] == ["mean", "kidney", "tumour"]
-    assert [line["iou_per_image"] for line in lines] == pytest.approx([0.4, 0.6, 0.2])
-    assert [line["over_floor"] for line in lines] == pytest.approx([0.1, 0.3, -0.1])
-    assert [line["minus_full"] for line in lines] == pytest.approx([-0.3, -0.1, -0.5])
-    assert [line["beats_floor"] for line in lines][1:] == ["above", "below"]
-    assert [line["number_error"] for line in lines] == pytest.approx([0.3, 0.1, 0.3])
-    text = write_tables(lines, tmp_path, "t", head="# T", foot="F").read_text()
-    first, second = text.split("By structure:")
-    assert "| 8 % | 33.3 | 40.0 |" in first
-    assert "| 8 % | kidney | 33.3 | 60.0 |" in second
-    assert pd.read_csv(tmp_path / "t.csv")["structure"].tolist() == ["mean", "kidney", "tumour"]
