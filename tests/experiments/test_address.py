@@ -100,8 +100,12 @@ def test_marks_numbers_and_masks_count_by_content(opened):
     assert of(Study.open(opened.folder), "data.numbers=one") != one
 
 
-def test_marks_by_which_a_supervised_run_is_scored_count(opened):
-    before = of(opened, recipe="full")
+def test_marks_and_numbers_by_which_a_supervised_run_is_scored_count(opened):
+    before, numbered = of(opened, recipe="full"), of(opened, "data.numbers=exact", recipe="full")
+    assert before != numbered
+    simulate_numbers(opened, "noisy:20%", "noisy")
+    assert of(opened, recipe="full") == before
+    assert of(opened, "data.numbers=noisy", recipe="full") != numbered
     opened.marks.clear("e8", opened.cases[0].id)
     assert of(opened, recipe="full") != before
 

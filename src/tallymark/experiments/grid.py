@@ -135,8 +135,8 @@ def address(study: Study, config: RunConfig, split: str) -> str:
     Settings count as far as they differ from their defaults, so that a new setting, whose default changes nothing,
     leaves every address as it was; where a default itself changes, :data:`GENERATION` is raised. Where it is computed
     (``runtime``) does not count, and names do not: a recipe and a profile count by what they set, marks, numbers and
-    masks by their content, a fold by the splits it deals. Marks that are named count in a run that does not learn from
-    them, too: it is scored by them.
+    masks by their content, a fold by the splits it deals. Marks and numbers that are named count in a
+    run that does not learn from them, too: it is scored by them.
     """
     study = study.fold(config.data.fold)
     decides: dict[str, object] = {
@@ -155,7 +155,7 @@ def address(study: Study, config: RunConfig, split: str) -> str:
             if study.truth.has(case.id, name)
         ],
     }
-    if config.reads_numbers:
+    if config.reads_numbers or config.data.numbers is not None:
         numbers = study.numbers(config.data.numbers)
         decides["numbers"] = [(*key, number.value, number.low, number.high) for key, number in sorted(numbers.items())]
     if config.reads_marks or config.data.marks is not None:
