@@ -103,7 +103,7 @@ def ranked_negatives(
     low: Float[Tensor, "b k"] | None = None,
     high: Float[Tensor, "b k"] | None = None,
     *,
-    margin: float = 1.3,
+    margin: float = 1.5,
     valid: Bool[Tensor, "b 1 *space"] | None = None,
 ) -> Bool[Tensor, "b k *space"]:
     """Pixels that the network itself ranks too low to belong to a structure of the known size.
@@ -164,7 +164,7 @@ def ranked_negatives_loss(
     low: Float[Tensor, "b k"] | None = None,
     high: Float[Tensor, "b k"] | None = None,
     *,
-    margin: float = 1.3,
+    margin: float = 1.5,
     valid: Bool[Tensor, "b 1 *space"] | None = None,
 ) -> Float[Tensor, ""]:
     """-log(1 - p) at the pixels of :func:`ranked_negatives`, nothing at those above them.

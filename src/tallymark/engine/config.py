@@ -97,7 +97,7 @@ class RankedNegativesTerm(_Section):
 
     weight: Weight = 0.0
     margin: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
-        default=1.3, description="pixels up to this multiple of the known size are left alone"
+        default=1.5, description="pixels up to this multiple of the known size are left alone"
     )
 
 
