@@ -1,0 +1,11 @@
+"""Growing marks to a known area: the mark says where, the number says how much, the image says which way.
+
+NumPy and SciPy only: no tensors, no files. One structure with :func:`grow`, several that compete for the same pixels
+with :func:`grow_together`.
+"""
+
+from tallymark.grow.area import Area
+from tallymark.grow.costs import COSTS
+from tallymark.grow.growth import Growth, grow
+
+__all__ = ["COSTS", "Area", "Growth", "grow"]

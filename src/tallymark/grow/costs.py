@@ -1,0 +1,73 @@
+"""The costs by which a mask can grow: each gives every pixel its place in the order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from tallymark.grow.contrast import likeness
+from tallymark.grow.dynamics import evolve
+from tallymark.grow.order import rank
+from tallymark.grow.scene import Scene
+from tallymark.grow.walker import walker_cost
+
+Ranks = Int[np.ndarray, "*window"]
+
+# Walks end beyond so many times the area; the growth order weighs this much against a walk's log-odds.
+_WALK_REACH, _WALK_ORDER = 3, 2.0
+_LOOKS_ROUNDS, _LOOKS_LIMIT = 4, 50.0
+
+
+def euclidean(scene: Scene) -> Ranks:
+    """By distance to the nearest mark: no image is needed, and eroded marks grow back to nearly what they were."""
+    return scene.rank(scene.straight)
+
+
+def paths(scene: Scene) -> Ranks:
+    """By distance plus contrast along the cheapest way, then smoothed at the exact area (threshold dynamics)."""
+    return evolve(scene.features, scene.order(scene.rank(scene.paths)), scene.first, scene.pixels, scene.spacing)
+
+
+def walker(scene: Scene) -> Ranks:
+    """By random walks and minimal paths together, then smoothed at the exact area (threshold dynamics)."""
+    far = rank(scene.distance, scene.marks)
+    # Where the area fills most of the window, the walk ends at the farthest pixels there are.
+    outside = (far >= min(_WALK_REACH * scene.pixels, scene.marks.size - 1)) & ~scene.marks | scene.walls
+    odds = walker_cost(scene.picture, scene.marks, outside, scene.spacing)
+    order = scene.order(scene.rank(scene.paths))
+    ranks = scene.rank(odds + _WALK_ORDER * np.minimum(order, 1e3))
+    ranks = np.where(np.isfinite(order), ranks, scene.rank(scene.paths))
+    return evolve(scene.features, scene.order(ranks), scene.first, scene.pixels, scene.spacing)
+
+
+def appearance(scene: Scene) -> Ranks:
+    """By looks alone, wherever in the image: for many like components of which some are marked, as nuclei are."""
+    mask, ranks = scene.marks, euclidean(scene)
+    for _ in range(_LOOKS_ROUNDS):
+        ranks = scene.rank(-looks(scene, mask))
+        previous, mask = mask, ranks < scene.pixels
+        if np.array_equal(mask, previous):
+            break
+    return ranks
+
+
+def looks(scene: Scene, inside: Bool[np.ndarray, "*window"]) -> np.ndarray:
+    """How much more each pixel looks like the inside than like the rest: a log-likelihood ratio."""
+    # The coarsest scale sees the neighbourhood, not the pixel.
+    features = scene.features[..., : 2 * scene.picture.shape[-1]]
+    flat, here = features.reshape(-1, features.shape[-1]), inside.ravel()
+    if min(here.sum(), (~here).sum()) < 2:
+        return np.zeros(inside.shape)
+    return likeness(flat, here, ~here, _LOOKS_LIMIT).reshape(inside.shape)
+
+
+COSTS: dict[str, Callable[[Scene], Ranks]] = {
+    "euclidean": euclidean,
+    "paths": paths,
+    "walker": walker,
+    "appearance": appearance,
+}
+# These look at the whole image; the others at what lies around the marks.
+EVERYWHERE = {"appearance"}

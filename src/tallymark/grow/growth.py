@@ -1,0 +1,240 @@
+"""From a few marks and a known area to a mask of exactly that area."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from scipy.ndimage import label
+
+from tallymark.errors import ConfigError, GeometryError
+from tallymark.grow.area import Area, AreaLike
+from tallymark.grow.choose import choose, judge
+from tallymark.grow.costs import COSTS, EVERYWHERE, Ranks, appearance, looks
+from tallymark.grow.scene import Scene
+from tallymark.grow.window import touches, window_of
+
+# The window holds so many times the area, and is enlarged where a mask reaches its side.
+_SPREAD, _ENLARGE = 4, 2.5
+# Looks alone are trusted where they find this share of the marks without having been told to.
+_FOUND = 0.9
+# Fewer marks than this do not say that there are many like components.
+_MANY = 3
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What grew.
+
+    Args:
+        mask: of exactly the area; of an interval, its middle. Empty where ``known`` is False.
+        confidence: in [0, 1]; 0 at the outline and within an interval, 1 at the marks, at walls and far from both.
+        order: place in the order of growth, 1 at the outline, growing like a distance; infinite where unreached.
+        inner: the mask of the least area of an interval; else ``mask``.
+        outer: the mask of the largest area of an interval; else ``mask``.
+        known: False where nothing can be said: no number, no mark, or marks on an image whose number is zero. Such an
+            image is unknown, not background.
+        cost: the cost that was used; "" where nothing grew.
+    """
+
+    mask: Bool[np.ndarray, "*space"]
+    confidence: Float[np.ndarray, "*space"]
+    order: Float[np.ndarray, "*space"]
+    inner: Bool[np.ndarray, "*space"]
+    outer: Bool[np.ndarray, "*space"]
+    known: bool
+    cost: str
+
+
+def grow(
+    marks: Bool[np.ndarray, "*space"],
+    area: AreaLike,
+    image: Shaped[np.ndarray, "*image"] | None = None,
+    spacing: Sequence[float] | None = None,
+    cost: str = "auto",
+    *,
+    excluded: Bool[np.ndarray, "*space"] | None = None,
+    trust: bool = True,
+) -> Growth:
+    """Grow the marks on one structure until they have the known area.
+
+    Args:
+        marks: True where someone marked the structure, (row, column) or (plane, row, column).
+        area: in pixels (voxels); (least, most) of an interval; None or NaN: unknown. An exact 0 means that the image
+            does not show the structure.
+        image: in [0, 1], of the shape of the marks, or with a last axis of channels. Without it growth is straight.
+        spacing: edge of a pixel along each axis, in any unit; None: all alike.
+        cost: ``euclidean``, ``paths``, ``walker``, ``appearance`` (see :mod:`tallymark.grow.costs`) or ``auto``, which
+            chooses without any full mask.
+        excluded: True where someone marked "not this": never in the mask, and a wall that growth goes around. A pixel
+            that is marked both ways belongs to the structure.
+        trust: the marks belong to the mask in any case; False where some may lie outside of the structure. More marks
+            than the area keep the deepest.
+
+    Returns:
+        The growth. Fewer pixels than the area where walls leave no more.
+
+    Raises:
+        ConfigError: an unknown cost, a cost that needs an image without one, an area that cannot be.
+        GeometryError: shapes that differ, a spacing that does not fit.
+
+    Source: growth of marks to a kept number is ours; the costs name theirs.
+
+    Example:
+        >>> marks = np.zeros((5, 5), dtype=bool)
+        >>> marks[2, 2] = True
+        >>> grow(marks, 5).mask.astype(int)
+        array([[0, 0, 0, 0, 0],
+               [0, 0, 1, 0, 0],
+               [0, 1, 1, 1, 0],
+               [0, 0, 1, 0, 0],
+               [0, 0, 0, 0, 0]])
+    """
+    edges = _spacing(spacing, marks.ndim)
+    pixels = _channels_last(image, marks.shape)
+    walls = _walls(excluded, marks)
+    known = Area.of(area, marks.size)
+    _check_cost(cost, pixels is not None)
+    if known is not None and known.high == 0 and not marks.any():
+        return empty(marks.shape, known=True)
+    if known is None or known.high == 0 or not marks.any():
+        return empty(marks.shape, known=False)
+    name, order = _grown(marks, walls, pixels, known, edges, cost, trust)
+    masks = [order < (count / known.target) ** (1 / marks.ndim) for count in (known.target, known.low, known.high)]
+    return Growth(
+        mask=masks[0],
+        confidence=confidence(order, known, certain=walls | (marks if trust else False)),
+        order=order,
+        inner=masks[1],
+        outer=masks[2],
+        known=True,
+        cost=name,
+    )
+
+
+def empty(shape: Sequence[int], *, known: bool) -> Growth:
+    """A growth of nothing: either the structure is known not to be there, or nothing is known.
+
+    Example:
+        >>> empty((2, 2), known=False).confidence.max().item(), empty((2, 2), known=True).confidence.min().item()
+        (0.0, 1.0)
+    """
+    nothing = np.zeros(shape, dtype=bool)
+    sure = np.full(shape, float(known), dtype=np.float32)
+    return Growth(nothing, sure, np.full(shape, np.inf, dtype=np.float32), nothing, nothing, known, "")
+
+
+def confidence(
+    order: Float[np.ndarray, "*space"], area: Area, certain: Bool[np.ndarray, "*space"]
+) -> Float[np.ndarray, "*space"]:
+    """How far each pixel is from the outline, in the order of growth, cut off at 1.
+
+    Args:
+        order: 1 where the mask of the target area ends.
+        area: of an interval, pixels between its two outlines have no confidence.
+        certain: pixels of confidence 1.
+
+    Example:
+        >>> confidence(np.array([0.25, 1.25, 9.0]), Area(4, 4), np.zeros(3, dtype=bool)).tolist()
+        [0.75, 0.25, 1.0]
+    """
+    ends = [(count / area.target) ** (1 / order.ndim) for count in (area.low, area.high)]
+    within = 1 - order / ends[0] if ends[0] else np.zeros_like(order)
+    beyond = order / ends[1] - 1
+    return np.where(certain, 1.0, np.maximum(within, beyond).clip(0, 1)).astype(np.float32)
+
+
+def _grown(
+    marks: np.ndarray,
+    walls: np.ndarray,
+    image: np.ndarray | None,
+    area: Area,
+    spacing: Sequence[float],
+    cost: str,
+    trust: bool,
+) -> tuple[str, np.ndarray]:
+    """The name of the cost and the order over the whole image."""
+    wanted = cost if image is not None else "euclidean"
+    everywhere = None
+    if wanted in {"auto", *EVERYWHERE}:
+        assert image is not None
+        everywhere = _scene(marks, walls, image, area, spacing, trust, marks.size)
+    looked = None if wanted != "auto" or everywhere is None else _looked(everywhere)
+    spread = float(_SPREAD)
+    while True:
+        if wanted in EVERYWHERE:
+            assert everywhere is not None
+            scene = everywhere
+        else:
+            scene = _scene(marks, walls, image, area, spacing, trust, int(min(spread * area.high, marks.size)))
+        name, ranks = choose(scene) if wanted == "auto" else (wanted, COSTS[wanted](scene))
+        if not touches(ranks < area.high, scene.box, marks.shape):
+            break
+        spread *= _ENLARGE
+    if looked is not None and everywhere is not None and judge(everywhere, looked) > judge(scene, ranks):
+        name, ranks, scene = "appearance", looked, everywhere
+    order = np.full(marks.shape, np.inf, dtype=np.float32)
+    order[scene.box] = scene.order(ranks)
+    return name, order
+
+
+def _looked(scene: Scene) -> Ranks | None:
+    """Growth by looks, where looks find the marks by themselves: else the image shows other things that look alike."""
+    if label(scene.marks, np.ones((3,) * scene.marks.ndim))[1] < _MANY:
+        return None
+    odds = looks(scene, scene.marks)
+    least = np.partition(odds, -scene.pixels, axis=None)[-scene.pixels] if scene.pixels < odds.size else -np.inf
+    if float((odds[scene.marks] >= least).mean()) < _FOUND:
+        return None
+    ranks = appearance(scene)
+    free = replace(scene, trusted=False)
+    found = free.rank(-looks(free, ranks < scene.pixels)) < scene.pixels
+    return ranks if float(found[scene.marks].mean()) >= _FOUND else None
+
+
+def _scene(
+    marks: np.ndarray,
+    walls: np.ndarray,
+    image: np.ndarray | None,
+    area: Area,
+    spacing: Sequence[float],
+    trust: bool,
+    pixels: int,
+) -> Scene:
+    box, distance = window_of(marks, pixels, spacing)
+    cut = None if image is None else image[box]
+    return Scene(marks[box], walls[box], cut, distance, area.target, spacing, box, marks.shape, trust)
+
+
+def _spacing(spacing: Sequence[float] | None, axes: int) -> tuple[float, ...]:
+    if axes not in (2, 3):
+        raise GeometryError("marks are on images or volumes", found=f"{axes} axes", expected="2 or 3")
+    edges = (1.0,) * axes if spacing is None else tuple(float(edge) for edge in spacing)
+    if len(edges) != axes or not all(0 < edge < np.inf for edge in edges):
+        raise GeometryError("this spacing does not fit", found=spacing, expected=f"{axes} positive lengths")
+    return edges
+
+
+def _channels_last(image: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    if image is None:
+        return None
+    if image.shape[: len(shape)] != shape or image.ndim > len(shape) + 1:
+        raise GeometryError("image and marks do not have the same shape", found=image.shape, expected=shape)
+    return np.asarray(image.reshape(*shape, -1), dtype=np.float64)
+
+
+def _walls(excluded: np.ndarray | None, marks: np.ndarray) -> np.ndarray:
+    if excluded is None:
+        return np.zeros_like(marks)
+    if excluded.shape != marks.shape:
+        raise GeometryError("excluded and marks do not have the same shape", found=excluded.shape, expected=marks.shape)
+    return np.asarray(excluded & ~marks)
+
+
+def _check_cost(cost: str, with_image: bool) -> None:
+    if cost not in {"auto", *COSTS}:
+        raise ConfigError("unknown cost of growth", found=repr(cost), expected=f"auto or one of {', '.join(COSTS)}")
+    if cost not in {"auto", "euclidean"} and not with_image:
+        raise ConfigError("this cost needs the image", found=repr(cost), remedy="give the image, or choose euclidean")

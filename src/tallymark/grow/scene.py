@@ -1,0 +1,94 @@
+"""One structure of one image, cut down to what its growth can need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import distance_transform_edt
+
+from tallymark.grow.contrast import SCALE, SCALES, contrast, sigmas, smoothed
+from tallymark.grow.order import UNREACHED, lowest, rank
+from tallymark.grow.paths import path_cost
+from tallymark.grow.window import Window
+
+# The surroundings of the marks in which a structure's look is measured: this share of the area, at least so many.
+_NEAR_SHARE, _NEAR_PIXELS = 0.1, 9
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a cost of growth is computed from.
+
+    Args:
+        marks: where the structure is.
+        walls: where it is not, and where no path leads.
+        image: in [0, 1], or None.
+        distance: Euclidean, to the nearest mark, in units of the spacing.
+        pixels: area to which the mask grows, >= 1.
+        spacing: edge of a pixel along each axis.
+        box: what was cut out of the image.
+        shape: of the whole image.
+        trusted: the marks belong to the mask in any case.
+    """
+
+    marks: Bool[np.ndarray, "*window"]
+    walls: Bool[np.ndarray, "*window"]
+    image: Float[np.ndarray, "*window c"] | None
+    distance: Float[np.ndarray, "*window"]
+    pixels: int
+    spacing: Sequence[float]
+    box: Window
+    shape: Sequence[int]
+    trusted: bool = True
+
+    @property
+    def picture(self) -> Float[np.ndarray, "*window c"]:
+        """The image, where a cost cannot do without it."""
+        assert self.image is not None
+        return self.image
+
+    @cached_property
+    def first(self) -> Bool[np.ndarray, "*window"]:
+        """The pixels that belong to the mask in any case."""
+        return self.marks if self.trusted else np.zeros_like(self.marks)
+
+    def rank(self, cost: Float[np.ndarray, "*window"]) -> Int[np.ndarray, "*window"]:
+        """The ranks of a cost: no wall is ever reached, and the deepest marks come first."""
+        inside = -distance_transform_edt(self.marks, sampling=self.spacing) if self.marks.any() else cost
+        cost = np.where(self.first, inside, cost)
+        return rank(np.where(self.walls, np.inf, cost), self.first)
+
+    def order(self, ranks: Int[np.ndarray, "*window"]) -> Float[np.ndarray, "*window"]:
+        """Ranks in a unit that compares: 1 where the mask ends, growing like a distance; infinite where unreached."""
+        order = ((ranks + 0.5) / self.pixels) ** (1 / self.marks.ndim)
+        return np.asarray(np.where(ranks == UNREACHED, np.inf, order))
+
+    @cached_property
+    def straight(self) -> Float[np.ndarray, "*window"]:
+        """Distance to the nearest mark, around the walls where there are any."""
+        if self.walls.any():
+            return path_cost(np.ones(self.marks.shape), self.marks, self.walls, self.spacing)
+        return self.distance
+
+    @cached_property
+    def paths(self) -> Float[np.ndarray, "*window"]:
+        """Straight distance plus the contrast along the cheapest path."""
+        count = max(int(self.marks.sum()) + 1, round(_NEAR_SHARE * self.pixels), _NEAR_PIXELS)
+        near = lowest(self.distance, self.marks, count)
+        step = contrast(self.picture, near & ~self.walls, sigmas(SCALE, self.shape, self.spacing))
+        return np.asarray(self.straight + path_cost(step, self.marks, self.walls, self.spacing))
+
+    @cached_property
+    def smooth(self) -> Float[np.ndarray, "*window c"]:
+        """The image at the finest scale."""
+        return smoothed(self.picture, sigmas(SCALE, self.shape, self.spacing))
+
+    @cached_property
+    def features(self) -> Float[np.ndarray, "*window f"]:
+        """Smoothed intensities at every scale, of every channel."""
+        coarser = [smoothed(self.picture, sigmas(scale, self.shape, self.spacing)) for scale in SCALES[1:]]
+        return np.concatenate([self.smooth, *coarser], axis=-1)
