@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tallymark.core import statistics
 from tallymark.engine.augment import augment_geometry, augment_light
-from tallymark.engine.batches import Batch
+from tallymark.engine.batch import Batch
 from tallymark.engine.config import AugmentConfig
 
 LIGHT_OFF = {"brightness": 0.0, "contrast": 0.0, "gamma": 0.0, "noise": 0.0}

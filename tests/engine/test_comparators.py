@@ -16,7 +16,7 @@ from tallymark.core.mixed_pseudo_labels import mixed_pseudo_label_loss
 from tallymark.core.positive_unlabelled import nnpu_loss, ranked_negatives_loss
 from tallymark.core.size_constraints import log_barrier_loss, size_penalty
 from tallymark.data.study import NumberRow, Study
-from tallymark.engine.batches import Batch
+from tallymark.engine.batch import Batch
 from tallymark.engine.config import LossConfig
 from tallymark.engine.evaluate import evaluate
 from tallymark.engine.journal import Journal

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tallymark.engine.batches import Batch
+from tallymark.engine.batch import Batch
 from tallymark.engine.known_size import KnownFractions, known_fractions, require_sizes
 from tallymark.engine.task import Task
 from tallymark.engine.train import train

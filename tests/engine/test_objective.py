@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tallymark.engine.batches import Batch
+from tallymark.engine.batch import Batch
 from tallymark.engine.config import LossConfig
 from tallymark.engine.objective import objective
 from tallymark.engine.task import Task

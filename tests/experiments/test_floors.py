@@ -3,7 +3,7 @@ import pytest
 
 from tallymark.data.study import Study
 from tallymark.engine.recipes import resolve
-from tallymark.engine.train import study_task
+from tallymark.engine.task import study_task
 from tallymark.errors import StudyError
 from tallymark.experiments.floors import floors, position_maps, top_pixels
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from tallymark.engine.batches import Batch
+from tallymark.engine.batch import Batch
 from tallymark.engine.config import AugmentConfig
 
 # Counted from the end, so that 2-D and 3-D tensors share them.
@@ -123,4 +123,8 @@ def _map_pixels(
         marks=None if batch.marks is None else nearest(batch.marks),
         excluded=None if batch.excluded is None else nearest(batch.excluded),
         truth=None if batch.truth is None else nearest(batch.truth),
+        # The order of growth is true for the whole image only; labels are made of it before a view is.
+        grown=None if batch.grown is None else smooth(batch.grown),
+        certainty=None if batch.certainty is None else smooth(batch.certainty),
+        order=None,
     )

@@ -7,46 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tallymark.data.cache import marks_at, open_cache, truth_cache
 from tallymark.data.study import RECORDED, Case, Number, Study
+from tallymark.engine.batch import Batch
 from tallymark.engine.config import RunConfig, Term
+from tallymark.engine.grown import grown_at, unpack
+from tallymark.engine.known_size import known_fractions
+from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
-
-
-class Batch(NamedTuple):
-    """A batch of cases as a network and a loss see them.
-
-    Attributes:
-        image: in [0, 1].
-        valid: pixels that show the image; an augmented view may have a border that does not.
-        value: the kept numbers in canonical units (fraction, mm, mm2, mm3); NaN where unknown.
-        low: lower end of the kept interval; NaN where there is none.
-        high: upper end of the kept interval; NaN where there is none.
-        spacing_mm: edges of a network pixel in mm, (plane,) row, column; NaN where unknown.
-        extent_mm: area (mm2) or volume (mm3) of the whole image; NaN where unknown.
-        marks: pixels someone marked as the structure; None when no loss asks for them.
-        excluded: pixels someone marked as none of the structures; None when no loss asks for them.
-        truth: full masks; None unless the run is supervised.
-    """
-
-    image: Float[Tensor, "b c *space"]
-    valid: Bool[Tensor, "b 1 *space"]
-    value: Float[Tensor, "b s"]
-    low: Float[Tensor, "b s"]
-    high: Float[Tensor, "b s"]
-    spacing_mm: Float[Tensor, "b d"]
-    extent_mm: Float[Tensor, " b"]
-    marks: Bool[Tensor, "b k *space"] | None
-    excluded: Bool[Tensor, "b 1 *space"] | None
-    truth: Bool[Tensor, "b k *space"] | None
 
 
 class CaseBatches(Dataset[Batch]):
@@ -56,13 +30,14 @@ class CaseBatches(Dataset[Batch]):
         study: the study.
         cases: which of its cases, in which order.
         config: the run's configuration; it says what is read.
+        growing: marks are grown where a loss asks for it; validation does without.
 
     Raises:
         StudyError: a number or mark set the configuration asks for does not exist.
         ConfigError: the size has not as many axes as the study's images.
     """
 
-    def __init__(self, study: Study, cases: Sequence[Case], config: RunConfig) -> None:
+    def __init__(self, study: Study, cases: Sequence[Case], config: RunConfig, *, growing: bool = True) -> None:
         size = config.data.size
         dimension = study.settings.image.dimension
         if len(size) != dimension:
@@ -83,6 +58,12 @@ class CaseBatches(Dataset[Batch]):
         if config.reads_marks:
             self._marks = marks_at(study, mark_set(study, config.data.marks), self.cases, size)
         self._truth = truth_cache(study, size, self.cases) if config.reads_masks else None
+        self._grown = None
+        if growing and config.losses.grown.weight > 0:
+            everything = self.__getitems__(range(len(self.cases)))
+            sizes = known_fractions(study_task(study), everything)
+            marks = mark_set(study, config.data.marks)
+            self._grown = grown_at(study, self.cases, marks, sizes, size, config.losses.grown.cost)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -99,6 +80,7 @@ class CaseBatches(Dataset[Batch]):
             marks, excluded = rows[:, :-1], rows[:, -1:]
         if self._truth is not None:
             truth = torch.from_numpy(np.asarray(self._truth[chosen], dtype=bool))
+        grown = None if self._grown is None else unpack(self._grown[chosen])
         return Batch(
             image=image,
             valid=torch.ones_like(image[:, :1], dtype=torch.bool),
@@ -110,6 +92,9 @@ class CaseBatches(Dataset[Batch]):
             marks=marks,
             excluded=excluded,
             truth=truth,
+            grown=None if grown is None else grown.share,
+            order=None if grown is None else grown.order,
+            certainty=None if grown is None else grown.certainty,
         )
 
     def informative(self) -> Iterator[int]:
@@ -178,7 +163,7 @@ def held_out_loader(study: Study, config: RunConfig) -> DataLoader[Batch] | None
     if not cases:
         return None
     losses = config.losses.model_copy(update={"cross_entropy": Term(), "dice": Term()})
-    batches = CaseBatches(study, cases, config.model_copy(update={"losses": losses}))
+    batches = CaseBatches(study, cases, config.model_copy(update={"losses": losses}), growing=False)
     return DataLoader(batches, batch_size=config.optim.batch_size, collate_fn=_as_is)
 
 

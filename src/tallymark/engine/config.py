@@ -119,6 +119,21 @@ class GatedCrfTerm(_Section):
     intensity: Positive = Field(default=0.1, description="standard deviation, of an image in [0, 1]")
 
 
+class GrownTerm(_Section):
+    """Marks grown to the known area as labels; later the averaged network's own outline, cut to that area."""
+
+    weight: Weight = 0.0
+    cost: Literal["auto", "euclidean", "paths", "walker", "appearance"] = "auto"
+    band: Share = Field(default=0.0, description="pixels of which the growth is less sure than this are left out")
+    warmup: Share = Field(default=0.35, description="share of the training on grown marks alone; 1: all of it")
+    anchor: Share = Field(default=0.25, description="share that grown marks keep in the label afterwards")
+    pull: Weight = Field(default=1.0, description="logits that a place in the order of growth is worth")
+    reach: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        default=3.0, description="only so many times the area, in the order of growth, can be labelled"
+    )
+    temperature: Weight = Field(default=0.0, description="0: hard labels; above: soft ones of the same area")
+
+
 class LossConfig(_Section):
     """Every loss can be switched on or off by its weight, in any recipe."""
 
@@ -134,6 +149,7 @@ class LossConfig(_Section):
     nnpu: NnpuTerm = NnpuTerm()
     gated_crf: GatedCrfTerm = GatedCrfTerm()
     mixed_pseudo_labels: Term = Term()
+    grown: GrownTerm = GrownTerm()
 
 
 class AugmentConfig(_Section):
@@ -210,13 +226,15 @@ class RunConfig(_Section):
     @property
     def reads_sizes(self) -> bool:
         """Whether a loss needs the size of a structure, which not every number tells."""
-        counting = (self.losses.size, self.losses.log_barrier, self.losses.ranked_negatives, self.losses.nnpu)
+        losses = self.losses
+        counting = (losses.size, losses.log_barrier, losses.ranked_negatives, losses.nnpu, losses.grown)
         return any(term.weight > 0 for term in counting)
 
     @property
     def reads_marks(self) -> bool:
         """Whether a loss needs the marks."""
-        return any(term.weight > 0 for term in (self.losses.weak, self.losses.ranked_negatives, self.losses.nnpu))
+        losses = self.losses
+        return any(term.weight > 0 for term in (losses.weak, losses.ranked_negatives, losses.nnpu, losses.grown))
 
     @property
     def reads_masks(self) -> bool:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tallymark.core.intervals import interval
-from tallymark.engine.batches import Batch
+from tallymark.engine.batch import Batch
 from tallymark.engine.task import Task
 from tallymark.errors import StudyError
 from tallymark.measure.definition import Statistic
@@ -30,8 +30,16 @@ class KnownFractions(NamedTuple):
 
     def none(self) -> Bool[Tensor, "b k"]:
         """Where the structure is known to be absent: its number is exactly 0."""
-        _, largest = interval(self.value, *self)
-        return largest == 0
+        return self.ends()[1] == 0
+
+    def ends(self) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
+        """Least and largest share; equal where the number is exact, NaN where nothing is known."""
+        return interval(self.value, *self)
+
+    def known(self) -> Bool[Tensor, "b k"]:
+        """Where something is known."""
+        least, most = self.ends()
+        return ~(least.isnan() | most.isnan())
 
 
 def known_fractions(task: Task, batch: Batch) -> KnownFractions:

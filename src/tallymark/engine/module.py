@@ -9,9 +9,12 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from tallymark.engine.augment import augment_geometry, augment_light
-from tallymark.engine.batches import Batch, mix_seed
+from tallymark.engine.augment import AXES, augment_geometry, augment_light
+from tallymark.engine.averaging import Averaged
+from tallymark.engine.batch import Batch
+from tallymark.engine.batches import mix_seed
 from tallymark.engine.config import RunConfig
+from tallymark.engine.labels import grown_labels, taught_labels
 from tallymark.engine.objective import objective, predicted_statistics
 from tallymark.engine.task import Task
 from tallymark.models.interface import Network
@@ -29,6 +32,9 @@ class Segmenter(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Augment, predict, compare. Every random draw comes from (seed, step, rank), so a resumed run repeats it."""
         torch.manual_seed(mix_seed(self.config.seed, self.global_step, self.global_rank))
+        progress = self.global_step / self.trainer.estimated_stepping_batches
+        # Labels are made on the whole image, where the number holds, and then move with it.
+        batch = self._labelled(batch, progress)
         view = augment_geometry(batch, self.config.augment)
         network_input = augment_light(view.image, self.config.augment)
         terms = objective(
@@ -37,7 +43,7 @@ class Segmenter(pl.LightningModule):
             network_input,
             self.task,
             self.config.losses,
-            progress=self.global_step / self.trainer.estimated_stepping_batches,
+            progress=progress,
         )
         for name, term in terms.items():
             self.log(
@@ -48,6 +54,24 @@ class Segmenter(pl.LightningModule):
                 batch_size=len(batch.image),
             )
         return terms["total"]
+
+    def _labelled(self, batch: Batch, progress: float) -> Batch:
+        """The batch with the labels of its stage: grown marks, then also the averaged network's own outline."""
+        config = self.config.losses.grown
+        if batch.grown is None:
+            return batch
+        if progress < config.warmup:
+            return grown_labels(batch, config)
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
+        teacher = next(callback for callback in callbacks if isinstance(callback, Averaged)).network
+        return taught_labels(batch, self._asked(teacher, batch.image), self.task, config)
+
+    @torch.no_grad()
+    def _asked(self, teacher: Network, image: Tensor) -> Tensor:
+        """Mean logit over the image and its mirror image, where the augmentation mirrors."""
+        axes = [AXES[name] for name in self.config.augment.flip if -AXES[name] <= image.ndim - 2][:1]
+        flipped = [teacher(image.flip(axis)).logit.float().flip(axis) for axis in axes]
+        return torch.stack([teacher(image).logit.float(), *flipped]).mean(dim=0)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Error of the number and share of marks hit on held-out cases. No mask is read, whatever the recipe."""

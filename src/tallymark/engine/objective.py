@@ -13,7 +13,8 @@ from tallymark.core.gated_crf import gated_crf_loss
 from tallymark.core.mixed_pseudo_labels import mixed_pseudo_label_loss
 from tallymark.core.positive_unlabelled import nnpu_loss, ranked_negatives_loss
 from tallymark.core.size_constraints import log_barrier_loss, size_penalty
-from tallymark.engine.batches import Batch
+from tallymark.core.soft_labels import soft_label_loss
+from tallymark.engine.batch import Batch
 from tallymark.engine.config import LossConfig
 from tallymark.engine.known_size import known_fractions
 from tallymark.engine.task import Task
@@ -137,6 +138,8 @@ def _of_others(output: Output, batch: Batch, task: Task, config: LossConfig, pro
     if config.nnpu.weight > 0 and batch.marks is not None:
         options = config.nnpu.model_dump(exclude={"weight"})
         terms["nnpu"] = nnpu_loss(output.logit, batch.marks, *sizes, **options, valid=batch.valid)
+    if config.grown.weight > 0 and batch.grown is not None and batch.certainty is not None:
+        terms["grown"] = soft_label_loss(output.logit, batch.grown, batch.certainty, batch.valid)
     if config.gated_crf.weight > 0:
         options = config.gated_crf.model_dump(exclude={"weight"})
         terms["gated_crf"] = gated_crf_loss(prob, batch.image, **options, valid=batch.valid)

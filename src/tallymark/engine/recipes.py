@@ -40,6 +40,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     # The upper bound: full masks. Whether the paper's supervised row keeps L_r and L_c is not stated; ours does not.
     "full": {"losses": {"cross_entropy": {"weight": 1.0}, "dice": {"weight": 1.0}}},
+    # Ours: marks grown to the number as labels, then self-training at the exact number.
+    "grow": {"losses": {"grown": {"weight": 1.0}}},
     # Kervadec et al. 2019, DOI 10.1016/j.media.2019.02.009: partial cross-entropy and a squared hinge at 10 % of the
     # known size. Like ours, their marks are of the structure alone (their code takes no background class); the size
     # says the rest. Ours: the known size of each image in place of an estimate, which they have as an ablation.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tallymark.data.study import Study
 from tallymark.measure.definition import Statistic
 
 
@@ -24,3 +25,9 @@ class Task:
     image_channels: int
     dimension: int
     window: tuple[float, float] | None = None
+
+
+def study_task(study: Study) -> Task:
+    """What a network trained on this study is asked for."""
+    image = study.settings.image
+    return Task(study.structures, study.statistics, image.channels, image.dimension, image.window)

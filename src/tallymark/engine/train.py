@@ -12,11 +12,12 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
 from tallymark.data.study import Case, Study
+from tallymark.engine.averaging import Averaged
 from tallymark.engine.batches import held_out_loader, training_loader
 from tallymark.engine.config import RunConfig
 from tallymark.engine.journal import Journal
@@ -26,7 +27,7 @@ from tallymark.engine.module import Segmenter
 from tallymark.engine.objective import lengths, needs_spacing
 from tallymark.engine.recipes import resolve
 from tallymark.engine.run_folder import RunFolder
-from tallymark.engine.task import Task
+from tallymark.engine.task import Task, study_task
 from tallymark.errors import ConfigError, GeometryError, StorageError
 from tallymark.pictures import curves
 
@@ -94,6 +95,7 @@ def train(
             return Run(folder, config)
     task = study_task(study)
     _check_statistics(task, study.split("train"), config)
+    _check_teacher(config)
     loader, held_out = training_loader(study, config), held_out_loader(study, config)
     torch.manual_seed(config.seed)
     network = build_network(config, task)
@@ -129,7 +131,7 @@ def _trainer(config: RunConfig, folder: RunFolder, console: Console | None) -> p
         ),
     ]
     if config.optim.ema_decay > 0:
-        callbacks.append(EMAWeightAveraging(decay=config.optim.ema_decay))
+        callbacks.append(Averaged(decay=config.optim.ema_decay))
     if bar:
         callbacks.append(RichProgressBar(leave=False))
     return pl.Trainer(
@@ -155,10 +157,16 @@ def _precision(config: RunConfig) -> str:
     return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 
 
-def study_task(study: Study) -> Task:
-    """What a network trained on this study is asked for."""
-    image = study.settings.image
-    return Task(study.structures, study.statistics, image.channels, image.dimension, image.window)
+def _check_teacher(config: RunConfig) -> None:
+    grown = config.losses.grown
+    if grown.weight > 0 and grown.warmup < 1 and config.optim.ema_decay == 0:
+        raise ConfigError(
+            "self-training needs averaged weights",
+            where="key optim.ema_decay",
+            found=0,
+            expected="above 0",
+            remedy="--set optim.ema_decay=0.99, or --set losses.grown.warmup=1 to learn from grown marks alone",
+        )
 
 
 def _check_statistics(task: Task, cases: Sequence[Case], config: RunConfig) -> None:

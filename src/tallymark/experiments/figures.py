@@ -28,7 +28,7 @@ from tallymark.datasets.case_pictures import (
 from tallymark.engine.evaluate import study_references
 from tallymark.engine.predict import Request, mask_file
 from tallymark.engine.run_folder import RunFolder
-from tallymark.engine.train import study_task
+from tallymark.engine.task import study_task
 from tallymark.experiments.floors import KNOWN, floor_rules
 from tallymark.experiments.grid import Result
 from tallymark.pictures import Panel, overlay_sheet

@@ -18,7 +18,7 @@ from tallymark.data.study import Study
 from tallymark.datasets.generators import Per
 from tallymark.datasets.weaken import weaken
 from tallymark.engine.recipes import resolve
-from tallymark.engine.train import study_task
+from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError
 from tallymark.experiments.figures import predictions_figure, weak_masks_figure
 from tallymark.experiments.floors import FIXED, KNOWN, floors

@@ -4,8 +4,8 @@ NumPy and SciPy only: no tensors, no files. One structure with :func:`grow`, sev
 with :func:`grow_together`.
 """
 
-from tallymark.grow.area import Area
+from tallymark.grow.area import Area, AreaLike
 from tallymark.grow.costs import COSTS
 from tallymark.grow.growth import Growth, grow
 
-__all__ = ["COSTS", "Area", "Growth", "grow"]
+__all__ = ["COSTS", "Area", "AreaLike", "Growth", "grow"]

@@ -1,0 +1,134 @@
+"""Marks grown to the kept numbers, once for a study: at the original size, kept at the network's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from tallymark.data.arrays import content_key, stored_array, write_rows
+from tallymark.data.images import normalise
+from tallymark.data.marks import EXCLUDED
+from tallymark.data.resize import resize_image, resize_mask_fraction
+from tallymark.data.study import Case, Study
+from tallymark.engine.known_size import KnownFractions
+from tallymark.grow import AreaLike, Growth, grow
+
+# Raised when growth changes: what an older one left in the cache is then not used.
+_FORMAT = 1
+# Places in the order of growth are kept up to here: several times the area, beyond which nothing is a candidate.
+_FARTHEST = 5.0
+
+
+class Grown(NamedTuple):
+    """The grown marks of some cases.
+
+    Attributes:
+        share: of each pixel that the grown mask covers.
+        order: place in the order of growth, 1 at the outline, at most 5.
+        certainty: confidence of the growth, above 0 where it is known at all and 0 where it is not.
+    """
+
+    share: Float[Tensor, "b k *space"]
+    order: Float[Tensor, "b k *space"]
+    certainty: Float[Tensor, "b k *space"]
+
+
+def grown_at(
+    study: Study,
+    cases: Sequence[Case],
+    mark_set: str,
+    sizes: KnownFractions,
+    size: Sequence[int],
+    cost: str,
+    folder: Path | None = None,
+) -> UInt8[np.ndarray, "n 3 k *size"]:
+    """Grow the marks of every case to the kept numbers, at the original size, and bring the result to another size.
+
+    Args:
+        study: the study.
+        cases: which of its cases.
+        mark_set: of the marks.
+        sizes: known shares of the images, one row a case.
+        size: of the result, (plane,) row, column.
+        cost: of :func:`tallymark.grow.grow`.
+        folder: where the result is kept; None: ``cache`` in the study folder.
+
+    Returns:
+        The fields of :class:`Grown` in 255ths of their range; see :func:`unpack`. Memory-mapped and read-only.
+    """
+    areas = [_areas(sizes, row, study.structures) for row in range(len(cases))]
+    content = {
+        "format": _FORMAT,
+        "cases": [(case.id, case.sha256, case.spacing) for case in cases],
+        "areas": areas,
+        "marks": study.marks.fingerprint(mark_set, [case.id for case in cases]),
+        "structures": study.structures,
+        "image": study.settings.image.model_dump(mode="json"),
+        "size": list(size),
+        "cost": cost,
+    }
+
+    def grow_case(row: int) -> np.ndarray:
+        case = cases[row]
+        marks = study.marks.labels(case.id, mark_set)
+        if not marks and not any(shares == (0.0, 0.0) for shares in areas[row]):
+            return np.zeros((3, len(study.structures), *size), dtype=np.uint8)
+        settings = study.settings.image
+        image = normalise(case.read(), settings.channels, settings.window)
+        return _rows(image, marks, areas[row], study.structures, case.spacing, tuple(size), cost)
+
+    def build(path: Path) -> Mapping[str, Any]:
+        write_rows(path, map(grow_case, range(len(cases))), (len(cases), 3, len(study.structures), *size), np.uint8)
+        return {}
+
+    return stored_array(folder or study.folder / "cache", content_key("grown", content), build)[0]
+
+
+def unpack(rows: UInt8[np.ndarray, "b 3 k *space"]) -> Grown:
+    """What was kept in 255ths, as fractions and places."""
+    share, order, certainty = torch.from_numpy(np.asarray(rows, dtype=np.float32) / 255).unbind(dim=1)
+    return Grown(share, order * _FARTHEST, certainty)
+
+
+def _rows(
+    image: Float[np.ndarray, "*image"],
+    marks: Mapping[str, np.ndarray],
+    shares: Sequence[tuple[float, float] | None],
+    structures: Sequence[str],
+    spacing: tuple[float, ...] | None,
+    size: tuple[int, ...],
+    cost: str,
+) -> UInt8[np.ndarray, "3 k *size"]:
+    space = image.shape[:-1]
+    nothing = np.zeros(space, dtype=bool)
+    result = np.zeros((3, len(structures), *size), dtype=np.uint8)
+    for position, (structure, share) in enumerate(zip(structures, shares, strict=True)):
+        # A mark of another structure is as good a wall as one of "none of these".
+        others = [mask for name, mask in marks.items() if name not in (structure, EXCLUDED)]
+        excluded = np.logical_or.reduce([marks.get(EXCLUDED, nothing), *others])
+        area: AreaLike = None if share is None else (share[0] * nothing.size, share[1] * nothing.size)
+        growth = grow(marks.get(structure, nothing), area, image, spacing, cost, excluded=excluded)
+        if growth.known:
+            result[:, position] = _packed(growth, size)
+    return result
+
+
+def _packed(growth: Growth, size: tuple[int, ...]) -> UInt8[np.ndarray, "3 *size"]:
+    order = np.minimum(growth.order, _FARTHEST)
+    # Known at all is at least one 255th.
+    sure = np.maximum(resize_image(growth.confidence[..., None], size)[..., 0], 1 / 255)
+    kept = [resize_mask_fraction(growth.mask, size), resize_image(order[..., None], size)[..., 0] / _FARTHEST, sure]
+    return np.asarray(np.rint(np.stack(kept).clip(0, 1) * 255), dtype=np.uint8)
+
+
+def _areas(sizes: KnownFractions, row: int, structures: Sequence[str]) -> list[tuple[float, float] | None]:
+    """Known shares of one image, least and most; None where unknown."""
+    least, most = sizes.ends()
+    pairs = zip(least[row].tolist(), most[row].tolist(), strict=True)
+    return [(max(low, 0.0), min(high, 1.0)) if low == low and high == high else None for low, high in pairs]

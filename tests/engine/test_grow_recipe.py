@@ -1,0 +1,189 @@
+"""The recipe that grows marks to the number: labels of exactly the known area, no mask, resumable."""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tallymark.core.projection import project
+from tallymark.core.soft_labels import soft_label_loss
+from tallymark.data.study import NumberRow, Study
+from tallymark.engine.batches import CaseBatches
+from tallymark.engine.journal import Journal
+from tallymark.engine.labels import grown_labels, taught_labels
+from tallymark.engine.model_file import load_model
+from tallymark.engine.recipes import resolve
+from tallymark.engine.task import study_task
+from tallymark.engine.train import train
+from tallymark.errors import ConfigError
+from tiny import TINY
+
+NAN = math.nan
+GROW = (*TINY, "losses.grown.warmup=0.34")
+
+
+def test_trains_without_any_mask_and_lowers_its_loss(study, monkeypatch) -> None:
+    def refuse(self, *arguments):
+        raise AssertionError("a weak run opened the truth")
+
+    monkeypatch.setattr(Study, "truth", property(refuse))
+    (study / "truth.csv").unlink()
+    shutil.rmtree(study.parent / "source" / "masks")
+    settings = (*GROW, "optim.epochs=6", "optim.learning_rate=0.01", "optim.ema_decay=0.5")
+    run = train(study, recipe="grow", settings=settings)
+    metrics = pd.read_csv(run.folder.metrics_file)
+    assert metrics.filter(like="train/").notna().all(axis=None)
+    assert metrics["train/total"].iloc[-1] < metrics["train/total"].iloc[0]
+    assert "select/mark_hit_rate" in metrics
+
+
+def test_a_resumed_run_meets_the_same_teacher(study, monkeypatch) -> None:
+    def stop_after_two(self, trainer, module):
+        if trainer.current_epoch == 2:
+            raise RuntimeError("the machine went away")
+
+    settings = (*GROW, "optim.epochs=3")
+    whole = train(study, recipe="grow", out=study / "whole", settings=settings)
+    monkeypatch.setattr(Journal, "on_train_epoch_start", stop_after_two)
+    with pytest.raises(RuntimeError, match="went away"):
+        train(study, recipe="grow", out=study / "stopped", settings=settings)
+    monkeypatch.undo()
+    resumed = train(study, recipe="grow", out=study / "stopped", settings=settings, resume=True)
+    one, other = (load_model(run.folder.model_file).network.state_dict() for run in (whole, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_self_training_needs_averaged_weights(study) -> None:
+    with pytest.raises(ConfigError, match=r"key optim\.ema_decay: .*losses\.grown\.warmup=1"):
+        train(study, recipe="grow", settings=(*GROW, "optim.ema_decay=0"))
+
+
+def test_the_grown_marks_cover_the_kept_share_and_the_marks(study) -> None:
+    opened = Study.open(study)
+    config = resolve("grow", "small", settings=TINY)
+    batches = CaseBatches(opened, opened.split("train"), config)
+    batch = batches.__getitems__(range(len(batches)))
+    shares = batch.grown.mean(dim=(2, 3))
+    assert torch.allclose(shares, batch.value, atol=2e-3)
+    has = batch.value[:, 0] > 0
+    assert (batch.grown[batch.marks] > 0).float().mean() > 0.99
+    assert (batch.certainty[has].amax(dim=(1, 2, 3)) > 0).all()
+
+
+def test_what_is_unknown_has_no_weight_and_an_exact_zero_is_background(study) -> None:
+    opened = Study.open(study)
+    name = opened.statistics[0].name
+    cases = opened.split("train")
+    marked = [case for case in cases if opened.marks.labels(case.id, next(iter(opened.marks.sets())))]
+    bare = [case for case in cases if case not in marked]
+    rows = [NumberRow(case.id, name, value=0.1) for case in marked[1:]]
+    rows += [NumberRow(case.id, name, value=0.0) for case in bare]
+    opened.add_numbers(rows, "as kept")
+    config = resolve("grow", "small", numbers="as kept", settings=TINY)
+    chosen = (marked[0], marked[1], *bare[:1])
+    batch = grown_labels(CaseBatches(opened, chosen, config).__getitems__(range(len(chosen))), config.losses.grown)
+    weights = batch.certainty.mean(dim=(1, 2, 3)).tolist()
+    assert weights[:2] == [0.0, 1.0]
+    if bare:
+        assert weights[2] == 1.0
+        assert batch.grown[2].max() == 0
+    # Nothing is learned from an image of which nothing is known: the network alone does not make its own label.
+    taught = taught_labels(batch, torch.randn_like(batch.grown), study_task(opened), config.losses.grown)
+    assert taught.certainty.mean(dim=(1, 2, 3)).tolist()[:2] == [0.0, 1.0]
+
+
+def test_taught_labels_keep_the_area_and_the_marks(study) -> None:
+    opened = Study.open(study)
+    config = resolve("grow", "small", settings=(*TINY, "losses.grown.anchor=0"))
+    batches = CaseBatches(opened, opened.split("train"), config)
+    batch = batches.__getitems__(range(len(batches)))
+    generator = torch.Generator().manual_seed(0)
+    logit = torch.randn(batch.grown.shape, generator=generator) * 3
+    taught = taught_labels(batch, logit, study_task(opened), config.losses.grown)
+    pixels = batch.grown[0, 0].numel()
+    expected = torch.floor(batch.value[:, 0] * pixels + 0.5)
+    assert torch.equal(taught.grown.sum(dim=(1, 2, 3)), expected)
+    few = batch.marks.sum(dim=(1, 2, 3)) <= expected
+    assert (taught.grown[few][batch.marks[few]] == 1).all()
+
+
+# --- projection -------------------------------------------------------------------------------------------------------
+
+
+def test_projection_is_the_best_mask_of_its_size() -> None:
+    generator = torch.Generator().manual_seed(1)
+    score = torch.randn(3, 2, 5, 6, generator=generator)
+    value = torch.tensor([[0.2, 0.5], [0.0, 1.0], [NAN, 0.01]])
+    unknown = torch.full_like(value, NAN)
+    mask = project(score, value, unknown, unknown)
+    for b in range(3):
+        for k in range(2):
+            own, here = score[b, k].flatten().numpy(), mask[b, k].flatten().numpy()
+            if math.isnan(value[b, k]):
+                assert np.array_equal(here > 0, own > 0)
+                continue
+            count = max(math.floor(float(value[b, k]) * 30 + 0.5), int(value[b, k] > 0))
+            best = np.zeros(30)
+            best[np.argsort(-own)[:count]] = 1
+            assert np.array_equal(here, best)
+
+
+def test_projection_keeps_marks_and_bars_what_is_barred() -> None:
+    score = torch.tensor([[[[5.0, 4.0, 3.0, -9.0]]]])
+    value, unknown = torch.tensor([[0.5]]), torch.tensor([[NAN]])
+    forced = torch.tensor([[[[False, False, False, True]]]])
+    barred = torch.tensor([[[[True, False, False, False]]]])
+    mask = project(score, value, unknown, unknown, forced=forced, barred=barred)
+    assert mask.flatten().tolist() == [0, 1, 0, 1]
+    soft = project(score, value, unknown, unknown, forced=forced, barred=barred, temperature=1.0)
+    assert soft[0, 0, 0, 0] == 0
+    assert soft[0, 0, 0, 3] > 0.99
+
+
+def test_projection_leaves_a_prediction_inside_its_interval_alone() -> None:
+    score = torch.tensor([[[[1.0, 1.0, -1.0, -1.0]]]])
+    unknown = torch.tensor([[NAN]])
+    for low, high, count in ((0.25, 0.75, 2), (0.75, 1.0, 3), (0.0, 0.25, 1), (0.75, NAN, 3)):
+        mask = project(score, unknown, torch.tensor([[low]]), torch.tensor([[high]]))
+        assert mask.sum().item() == count
+
+
+def test_soft_projection_has_the_size_and_the_order_of_the_score() -> None:
+    score = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(2)) * 10
+    value, unknown = torch.tensor([[0.3]]), torch.tensor([[NAN]])
+    soft = project(score, value, unknown, unknown, temperature=2.0)
+    assert soft.mean().item() == pytest.approx(19 / 64, abs=1e-4)
+    order = score.flatten().argsort()
+    assert (soft.flatten()[order].diff() >= 0).all()
+
+
+# --- the loss ---------------------------------------------------------------------------------------------------------
+
+
+def test_soft_labels_with_full_weight_are_full_supervision() -> None:
+    from tallymark.core.losses import cross_entropy_loss, dice_loss
+
+    logit = torch.randn(2, 2, 4, 5, generator=torch.Generator().manual_seed(3))
+    truth = (torch.rand(2, 2, 4, 5, generator=torch.Generator().manual_seed(4)) > 0.5).float()
+    expected = cross_entropy_loss(logit, truth) + dice_loss(logit.sigmoid(), truth)
+    assert soft_label_loss(logit, truth, torch.ones_like(truth)).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_soft_labels_without_weight_say_nothing() -> None:
+    logit = torch.randn(1, 1, 3, 3, requires_grad=True)
+    loss = soft_label_loss(logit, torch.rand(1, 1, 3, 3), torch.zeros(1, 1, 3, 3))
+    loss.backward()
+    assert loss.item() == 0
+    assert (logit.grad == 0).all()
+
+
+def test_gradient_of_soft_labels() -> None:
+    generator = torch.Generator().manual_seed(5)
+    logit = torch.randn(1, 2, 3, 3, dtype=torch.float64, generator=generator, requires_grad=True)
+    label, weight = (torch.rand(1, 2, 3, 3, dtype=torch.float64, generator=generator) for _ in range(2))
+    assert torch.autograd.gradcheck(lambda z: soft_label_loss(z, label, weight), (logit,))
