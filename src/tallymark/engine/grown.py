@@ -1,4 +1,4 @@
-"""Marks grown to the kept numbers, once for a study: at the original size, kept at the network's."""
+"""Marks grown to the kept numbers, once for a study: in the image's own proportions, kept at the network's size."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from torch import Tensor
 from tallymark.data.arrays import content_key, stored_array, write_rows
 from tallymark.data.images import normalise
 from tallymark.data.marks import EXCLUDED
-from tallymark.data.resize import resize_image, resize_mask_fraction
+from tallymark.data.resize import resize_image, resize_marks, resize_mask_fraction
 from tallymark.data.study import Case, Study
 from tallymark.engine.known_size import KnownFractions
 from tallymark.grow import AreaLike, Growth, grow
 
 # Raised when growth changes: what an older one left in the cache is then not used.
 _FORMAT = 1
+# In-plane side, in pixels, at which larger images are grown: outlines are coarser than this, speckle is not, and time
+# grows with the area. A network that sees more gets more.
+_SIDE = 256
 # Places in the order of growth are kept up to here: several times the area, beyond which nothing is a candidate.
 _FARTHEST = 5.0
 
@@ -48,7 +51,10 @@ def grown_at(
     cost: str,
     folder: Path | None = None,
 ) -> UInt8[np.ndarray, "n 3 k *size"]:
-    """Grow the marks of every case to the kept numbers, at the original size, and bring the result to another size.
+    """Grow the marks of every case to the kept numbers, and bring the result to the network's size.
+
+    Growth goes on in the proportions of the original image, with both in-plane sides at most 256 pixels or the longest
+    side of the network's size: a distance on a stretched image is no distance.
 
     Args:
         study: the study.
@@ -81,13 +87,30 @@ def grown_at(
             return np.zeros((3, len(study.structures), *size), dtype=np.uint8)
         settings = study.settings.image
         image = normalise(case.read(), settings.channels, settings.window)
-        return _rows(image, marks, areas[row], study.structures, case.spacing, tuple(size), cost)
+        work = working_size(image.shape[:-1], max(_SIDE, *size[-2:]))
+        edges = case.spacing or (1.0,) * len(work)
+        edges = tuple(edge * was / now for edge, was, now in zip(edges, image.shape, work, strict=False))
+        if work != image.shape[:-1]:
+            image = resize_image(image, work)
+            marks = {name: resize_marks(mask, work) for name, mask in marks.items()}
+        return _rows(image, marks, areas[row], study.structures, edges, tuple(size), cost)
 
     def build(path: Path) -> Mapping[str, Any]:
         write_rows(path, map(grow_case, range(len(cases))), (len(cases), 3, len(study.structures), *size), np.uint8)
         return {}
 
     return stored_array(folder or study.folder / "cache", content_key("grown", content), build)[0]
+
+
+def working_size(space: Sequence[int], side: int) -> tuple[int, ...]:
+    """The size at which an image is grown: its own proportions, in-plane sides of at most ``side``, all planes.
+
+    Example:
+        >>> working_size((512, 384), 256), working_size((12, 100, 90), 256)
+        ((256, 192), (12, 100, 90))
+    """
+    scale = min(1.0, side / max(space[-2:]))
+    return (*space[:-2], *(max(1, round(length * scale)) for length in space[-2:]))
 
 
 def unpack(rows: UInt8[np.ndarray, "b 3 k *space"]) -> Grown:
@@ -101,7 +124,7 @@ def _rows(
     marks: Mapping[str, np.ndarray],
     shares: Sequence[tuple[float, float] | None],
     structures: Sequence[str],
-    spacing: tuple[float, ...] | None,
+    spacing: tuple[float, ...],
     size: tuple[int, ...],
     cost: str,
 ) -> UInt8[np.ndarray, "3 k *size"]:

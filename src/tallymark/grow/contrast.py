@@ -14,6 +14,8 @@ SCALE = 1.0
 SCALES = (1.0, 2.0, 4.0)
 # A click on a noiseless picture has no spread of its own; 8-bit pictures are noisier than this.
 _LEAST_SPREAD = 0.03
+# In pixels; the sampled derivative of a narrower Gaussian is 0 everywhere.
+_LEAST_SIGMA = 0.4
 
 
 def sigmas(scale: float, shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, ...]:
@@ -61,8 +63,9 @@ def contrast(
     inside = smooth[near]
     spread = np.maximum(inside.std(axis=0), _LEAST_SPREAD)
     different = (np.abs(smooth - inside.mean(axis=0)) / spread).mean(axis=-1)
+    fine = [max(along, _LEAST_SIGMA) for along in sigma]
     edges = np.mean(
-        [gaussian_gradient_magnitude(image[..., c], sigma, mode="nearest") for c in range(image.shape[-1])], axis=0
+        [gaussian_gradient_magnitude(image[..., c], fine, mode="nearest") for c in range(image.shape[-1])], axis=0
     )
     return np.asarray(0.5 * different + 2.0 * edges / (np.percentile(edges, 95) + 1e-9))
 

@@ -36,17 +36,19 @@ def walker(scene: Scene) -> Ranks:
     # Where the area fills most of the window, the walk ends at the farthest pixels there are.
     outside = (far >= min(_WALK_REACH * scene.pixels, scene.marks.size - 1)) & ~scene.marks | scene.walls
     odds = walker_cost(scene.picture, scene.marks, outside, scene.spacing)
-    order = scene.order(scene.rank(scene.paths))
-    ranks = scene.rank(odds + _WALK_ORDER * np.minimum(order, 1e3))
-    ranks = np.where(np.isfinite(order), ranks, scene.rank(scene.paths))
+    ranks = scene.rank(odds + _WALK_ORDER * scene.order(scene.rank(scene.paths)))
     return evolve(scene.features, scene.order(ranks), scene.first, scene.pixels, scene.spacing)
 
 
 def appearance(scene: Scene) -> Ranks:
     """By looks alone, wherever in the image: for many like components of which some are marked, as nuclei are."""
-    mask, ranks = scene.marks, euclidean(scene)
+    ranks = euclidean(scene)
+    # One pixel has no spread to learn from.
+    mask = scene.marks if scene.marks.sum() > 1 else ranks < scene.pixels
+    # What looks alike comes by its distance.
+    nearness = 1e-4 * scene.distance / (scene.distance.max() + 1e-9)
     for _ in range(_LOOKS_ROUNDS):
-        ranks = scene.rank(-looks(scene, mask))
+        ranks = scene.rank(nearness - looks(scene, mask))
         previous, mask = mask, ranks < scene.pixels
         if np.array_equal(mask, previous):
             break

@@ -83,6 +83,21 @@ def thickness(mask: Bool[np.ndarray, "*space"], spacing: Sequence[float]) -> flo
         >>> abs(thickness(x**2 + y**2 <= 40**2, (1.0, 1.0)) / 40 - 1) < 0.06
         True
     """
-    # The border of the image is no outline: what is cut off there goes on.
-    depth = distance_transform_edt(mask, sampling=spacing)
-    return float(np.median(depth[mask])) / _MEDIAN_DEPTH if mask.any() else 0.0
+    return float(np.median(depth_of(mask, spacing)[mask])) / _MEDIAN_DEPTH if mask.any() else 0.0
+
+
+def depth_of(mask: Bool[np.ndarray, "*space"], spacing: Sequence[float]) -> Float[np.ndarray, "*space"]:
+    """Distance to the outside: the border of the image is no outline, for what is cut off there goes on.
+
+    Of a mask that fills the image, the distance to the border, for want of any other.
+
+    Example:
+        >>> depth_of(np.array([[True, True, False]]), (1.0, 1.0)).tolist()
+        [[2.0, 1.0, 0.0]]
+        >>> depth_of(np.ones((3, 3), dtype=bool), (1.0, 1.0)).max().item()
+        2.0
+    """
+    if mask.all():
+        inner = (slice(1, -1),) * mask.ndim
+        return np.asarray(distance_transform_edt(np.pad(mask, 1), sampling=spacing))[inner]
+    return np.asarray(distance_transform_edt(mask, sampling=spacing))

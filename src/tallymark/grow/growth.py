@@ -20,7 +20,6 @@ from tallymark.grow.window import touches, window_of
 _SPREAD, _ENLARGE = 4, 2.5
 # Looks alone are trusted where they find this share of the marks without having been told to.
 _FOUND = 0.9
-# Fewer marks than this do not say that there are many like components.
 _MANY = 3
 
 
@@ -77,7 +76,8 @@ def grow(
         The growth. Fewer pixels than the area where walls leave no more.
 
     Raises:
-        ConfigError: an unknown cost, a cost that needs an image without one, an area that cannot be.
+        ConfigError: an unknown cost, a cost that needs an image without one, an area that cannot be, marks that are not
+            True or False, an image with values that are no numbers.
         GeometryError: shapes that differ, a spacing that does not fit.
 
     Source: growth of marks to a kept number is ours; the costs name theirs.
@@ -92,6 +92,7 @@ def grow(
                [0, 0, 1, 0, 0],
                [0, 0, 0, 0, 0]])
     """
+    _check_marks(marks)
     edges = _spacing(spacing, marks.ndim)
     pixels = _channels_last(image, marks.shape)
     walls = _walls(excluded, marks)
@@ -101,14 +102,22 @@ def grow(
         return empty(marks.shape, known=True)
     if known is None or known.high == 0 or not marks.any():
         return empty(marks.shape, known=False)
-    name, order = _grown(marks, walls, pixels, known, edges, cost, trust)
-    masks = [order < (count / known.target) ** (1 / marks.ndim) for count in (known.target, known.low, known.high)]
+    name, ranks, scene = grown(marks, walls, pixels, known, edges, cost, trust, reach=known.high)
+    order = scene.order(ranks)
+    mask, inner, outer = (ranks < count for count in (known.target, known.low, known.high))
+    certain = scene.walls | (scene.first & mask)
+
+    def placed(part: np.ndarray, elsewhere: float) -> np.ndarray:
+        whole = np.full(marks.shape, elsewhere, dtype=part.dtype)
+        whole[scene.box] = part
+        return whole
+
     return Growth(
-        mask=masks[0],
-        confidence=confidence(order, known, certain=walls | (marks if trust else False)),
-        order=order,
-        inner=masks[1],
-        outer=masks[2],
+        mask=placed(mask, False),
+        confidence=placed(confidence(order, known, certain), 1.0),
+        order=placed(order, np.inf),
+        inner=placed(inner, False),
+        outer=placed(outer, False),
         known=True,
         cost=name,
     )
@@ -146,7 +155,7 @@ def confidence(
     return np.where(certain, 1.0, np.maximum(within, beyond).clip(0, 1)).astype(np.float32)
 
 
-def _grown(
+def grown(
     marks: np.ndarray,
     walls: np.ndarray,
     image: np.ndarray | None,
@@ -154,36 +163,33 @@ def _grown(
     spacing: Sequence[float],
     cost: str,
     trust: bool,
-) -> tuple[str, np.ndarray]:
-    """The name of the cost and the order over the whole image."""
+    *,
+    reach: int,
+) -> tuple[str, Ranks, Scene]:
+    """The name of the cost, the ranks, and the scene that they are of.
+
+    Args:
+        reach: so many pixels have their ranks, where walls leave so many; others may be unreached.
+    """
     wanted = cost if image is not None else "euclidean"
-    everywhere = None
-    if wanted in {"auto", *EVERYWHERE}:
-        assert image is not None
-        everywhere = _scene(marks, walls, image, area, spacing, trust, marks.size)
-    looked = None if wanted != "auto" or everywhere is None else _looked(everywhere)
-    spread = float(_SPREAD)
+    pixels = marks.size if wanted in EVERYWHERE else _SPREAD * reach
     while True:
-        if wanted in EVERYWHERE:
-            assert everywhere is not None
-            scene = everywhere
-        else:
-            scene = _scene(marks, walls, image, area, spacing, trust, int(min(spread * area.high, marks.size)))
+        scene = _scene(marks, walls, image, area, spacing, trust, min(round(pixels), marks.size))
         name, ranks = choose(scene) if wanted == "auto" else (wanted, COSTS[wanted](scene))
-        if not touches(ranks < area.high, scene.box, marks.shape):
+        if not touches(ranks < reach, scene.box, marks.shape):
             break
-        spread *= _ENLARGE
-    if looked is not None and everywhere is not None and judge(everywhere, looked) > judge(scene, ranks):
-        name, ranks, scene = "appearance", looked, everywhere
-    order = np.full(marks.shape, np.inf, dtype=np.float32)
-    order[scene.box] = scene.order(ranks)
-    return name, order
+        pixels *= _ENLARGE
+    # Fewer marks do not say that there are many like components.
+    if wanted == "auto" and label(marks, np.ones((3,) * marks.ndim))[1] >= _MANY:
+        everywhere = _scene(marks, walls, image, area, spacing, trust, marks.size)
+        looked = _looked(everywhere)
+        if looked is not None and judge(everywhere, looked) > judge(scene, ranks):
+            return "appearance", looked, everywhere
+    return name, ranks, scene
 
 
 def _looked(scene: Scene) -> Ranks | None:
     """Growth by looks, where looks find the marks by themselves: else the image shows other things that look alike."""
-    if label(scene.marks, np.ones((3,) * scene.marks.ndim))[1] < _MANY:
-        return None
     odds = looks(scene, scene.marks)
     least = np.partition(odds, -scene.pixels, axis=None)[-scene.pixels] if scene.pixels < odds.size else -np.inf
     if float((odds[scene.marks] >= least).mean()) < _FOUND:
@@ -208,6 +214,11 @@ def _scene(
     return Scene(marks[box], walls[box], cut, distance, area.target, spacing, box, marks.shape, trust)
 
 
+def _check_marks(mask: np.ndarray) -> None:
+    if mask.dtype != bool:
+        raise ConfigError("marks are True or False", found=mask.dtype, expected="bool", remedy="compare them to 0")
+
+
 def _spacing(spacing: Sequence[float] | None, axes: int) -> tuple[float, ...]:
     if axes not in (2, 3):
         raise GeometryError("marks are on images or volumes", found=f"{axes} axes", expected="2 or 3")
@@ -222,12 +233,15 @@ def _channels_last(image: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarr
         return None
     if image.shape[: len(shape)] != shape or image.ndim > len(shape) + 1:
         raise GeometryError("image and marks do not have the same shape", found=image.shape, expected=shape)
+    if not np.isfinite(image).all():
+        raise ConfigError("the image has values that are no numbers", where="image", expected="numbers in [0, 1]")
     return np.asarray(image.reshape(*shape, -1), dtype=np.float64)
 
 
 def _walls(excluded: np.ndarray | None, marks: np.ndarray) -> np.ndarray:
     if excluded is None:
         return np.zeros_like(marks)
+    _check_marks(excluded)
     if excluded.shape != marks.shape:
         raise GeometryError("excluded and marks do not have the same shape", found=excluded.shape, expected=marks.shape)
     return np.asarray(excluded & ~marks)

@@ -18,7 +18,7 @@ def rank(cost: Float[np.ndarray, "*space"], first: Bool[np.ndarray, "*space"]) -
     mask that ends among them leans to no side, and the same at every call.
 
     Args:
-        cost: of each pixel; infinite where growth cannot reach.
+        cost: of each pixel, compared to seven digits; infinite where growth cannot reach.
         first: pixels that come before all others, among themselves by their cost.
 
     Returns:
@@ -29,11 +29,14 @@ def rank(cost: Float[np.ndarray, "*space"], first: Bool[np.ndarray, "*space"]) -
         [0, 1]
     """
     flat, ahead = cost.ravel(), first.ravel()
-    drawn = _drawn(cost.size)
-    shuffled = drawn[np.isfinite(flat[drawn]) | ahead[drawn]]
-    order = np.concatenate([part[np.argsort(flat[part], kind="stable")] for part in _split(shuffled, ahead)])
+    drawn, place = _drawn(cost.size)
+    reached = np.isfinite(flat) | ahead
+    # One whole number a pixel (first or not, cost, place in the draw) sorts several times faster than costs do.
+    bits = (flat + 0.0).astype(np.float32).view(np.uint32)  # + 0.0, for -0.0 has other bits
+    rising = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+    keys = np.sort(((~ahead).astype(np.uint64) << 63 | rising << 31 | place)[reached])
     ranks = np.full(cost.size, UNREACHED, dtype=np.int64)
-    ranks[order] = np.arange(len(order))
+    ranks[drawn[keys & np.uint64((1 << 31) - 1)]] = np.arange(len(keys))
     return ranks.reshape(cost.shape)
 
 
@@ -54,11 +57,10 @@ def lowest(
     return chosen.reshape(cost.shape) & (free < np.inf)
 
 
-def _split(pixels: Int[np.ndarray, " n"], ahead: Bool[np.ndarray, " m"]) -> tuple[np.ndarray, np.ndarray]:
-    chosen = ahead[pixels]
-    return pixels[chosen], pixels[~chosen]
-
-
 @lru_cache(maxsize=4)
-def _drawn(count: int) -> Int[np.ndarray, " n"]:
-    return np.random.default_rng(0).permutation(count)
+def _drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels in the order drawn, and the place of each pixel in it."""
+    drawn = np.random.default_rng(0).permutation(count)
+    place = np.empty(count, dtype=np.uint64)
+    place[drawn] = np.arange(count, dtype=np.uint64)
+    return drawn, place

@@ -8,15 +8,16 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import distance_transform_edt
 
 from tallymark.grow.contrast import SCALE, SCALES, contrast, sigmas, smoothed
+from tallymark.grow.dynamics import depth_of
 from tallymark.grow.order import UNREACHED, lowest, rank
 from tallymark.grow.paths import path_cost
 from tallymark.grow.window import Window
 
 # The surroundings of the marks in which a structure's look is measured: this share of the area, at least so many.
 _NEAR_SHARE, _NEAR_PIXELS = 0.1, 9
+_JUST_INSIDE = np.nextafter(np.float32(1), np.float32(0))
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,23 @@ class Scene:
 
     def rank(self, cost: Float[np.ndarray, "*window"]) -> Int[np.ndarray, "*window"]:
         """The ranks of a cost: no wall is ever reached, and the deepest marks come first."""
-        inside = -distance_transform_edt(self.marks, sampling=self.spacing) if self.marks.any() else cost
-        cost = np.where(self.first, inside, cost)
+        cost = np.where(self.first, -self.depth, cost)
         return rank(np.where(self.walls, np.inf, cost), self.first)
+
+    @cached_property
+    def depth(self) -> Float[np.ndarray, "*window"]:
+        """How deep each mark lies; 0 outside of the marks."""
+        around = tuple(slice(max(0, along.min() - 1), along.max() + 2) for along in np.nonzero(self.marks))
+        depth = np.zeros(self.marks.shape)
+        depth[around] = depth_of(self.marks[around], self.spacing)
+        return depth
 
     def order(self, ranks: Int[np.ndarray, "*window"]) -> Float[np.ndarray, "*window"]:
         """Ranks in a unit that compares: 1 where the mask ends, growing like a distance; infinite where unreached."""
         order = ((ranks + 0.5) / self.pixels) ** (1 / self.marks.ndim)
-        return np.asarray(np.where(ranks == UNREACHED, np.inf, order))
+        # In single precision the last pixel of a large volume would round to the outline.
+        order = np.where(ranks < self.pixels, np.minimum(order, _JUST_INSIDE), order).astype(np.float32)
+        return np.asarray(np.where(ranks == UNREACHED, np.float32(np.inf), order))
 
     @cached_property
     def straight(self) -> Float[np.ndarray, "*window"]:

@@ -48,6 +48,7 @@ def walker_cost(
     shape = marks.shape
     factor = math.ceil((marks.size / _MOST) ** (1 / marks.ndim))
     blocks = tuple(max(1, round(factor * min(spacing) / edge)) for edge in spacing)
+    edges = [edge * block for edge, block in zip(spacing, blocks, strict=True)]
     if factor > 1:
         image = block_reduce(image, (*blocks, 1), np.mean)
         marks, outside = (block_reduce(seeds, blocks, np.max) for seeds in (marks, outside))
@@ -63,7 +64,7 @@ def walker_cost(
                 beta=_BETA,
                 mode="cg_j",
                 tol=1e-3,
-                spacing=tuple(spacing),
+                spacing=tuple(edge / min(edges) for edge in edges),
                 channel_axis=-1,
                 return_full_prob=True,
             )[0]

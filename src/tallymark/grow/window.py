@@ -33,6 +33,9 @@ def window_of(
         >>> box, distance.shape
         ((slice(48, 53, None), slice(48, 53, None)), (5, 5))
     """
+    if pixels >= marks.size:
+        whole = tuple(slice(0, length) for length in marks.shape)
+        return whole, np.asarray(distance_transform_edt(~marks, sampling=spacing), dtype=np.float64)
     extent = [(along.min(), along.max() + 1) for along in np.nonzero(marks)]
     # A ball of this volume holds so many pixels if nothing of it is cut off at the border of the image.
     volume = pixels * math.prod(spacing)
@@ -44,8 +47,7 @@ def window_of(
             for (first, last), m, length in zip(extent, margin, marks.shape, strict=True)
         )
         distance = distance_transform_edt(~marks[box], sampling=spacing)
-        whole = distance.shape == marks.shape
-        if whole or int((distance <= reach).sum()) >= min(pixels, marks.size):
+        if distance.shape == marks.shape or int((distance <= reach).sum()) >= pixels:
             return box, np.asarray(distance, dtype=np.float64)
         reach *= 1.3
 
