@@ -153,7 +153,12 @@ def table1(
     results = by_name(run_grid(study, rows, profile, out / "rows", console=console))
     lines = table1_lines(study, results)
     if paper is not None:
-        lines = [line | {"paper": PAPER[paper].get(str(line["row"]))} for line in lines]
+        # The paper prints the mean of the structures, not each of them.
+        whole = lines[0]["structure"]
+        figures = PAPER[paper]
+        lines = [
+            line | {"paper": figures.get(str(line["row"])) if line["structure"] == whole else None} for line in lines
+        ]
     _figures(study, results, out, per)
     runs = f"--seeds {seeds}" if folds is None else f"--folds {folds}"
     words = [f"--profile {profile}", runs, *([f"--paper {paper}"] if paper else [])]
