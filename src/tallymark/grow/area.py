@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tallymark.errors import ConfigError
 
-AreaLike = int | float | tuple[float, float] | None
+AreaLike = int | float | tuple[int | float, int | float] | None
 
 
 @dataclass(frozen=True)
@@ -63,5 +63,5 @@ class Area:
         return cls(_pixels(low, pixels), _pixels(high, pixels))
 
 
-def _pixels(number: float, most: int) -> int:
+def _pixels(number: int | float, most: int) -> int:
     return min(most, max(int(number > 0), math.floor(min(number, most) + 0.5)))

@@ -107,7 +107,7 @@ def grow(
     mask, inner, outer = (ranks < count for count in (known.target, known.low, known.high))
     certain = scene.walls | (scene.first & mask)
 
-    def placed(part: np.ndarray, elsewhere: float) -> np.ndarray:
+    def placed(part: np.ndarray, elsewhere: bool | float) -> np.ndarray:
         whole = np.full(marks.shape, elsewhere, dtype=part.dtype)
         whole[scene.box] = part
         return whole
@@ -168,17 +168,16 @@ def grown(
 ) -> tuple[str, Ranks, Scene]:
     """The name of the cost, the ranks, and the scene that they are of.
 
-    Args:
-        reach: so many pixels have their ranks, where walls leave so many; others may be unreached.
+    At least ``reach`` pixels have a rank, where walls leave so many; others may be unreached.
     """
     wanted = cost if image is not None else "euclidean"
     pixels = marks.size if wanted in EVERYWHERE else _SPREAD * reach
     while True:
-        scene = _scene(marks, walls, image, area, spacing, trust, min(round(pixels), marks.size))
+        scene = _scene(marks, walls, image, area, spacing, trust, min(pixels, marks.size))
         name, ranks = choose(scene) if wanted == "auto" else (wanted, COSTS[wanted](scene))
         if not touches(ranks < reach, scene.box, marks.shape):
             break
-        pixels *= _ENLARGE
+        pixels = round(_ENLARGE * pixels)
     # Fewer marks do not say that there are many like components.
     if wanted == "auto" and label(marks, np.ones((3,) * marks.ndim))[1] >= _MANY:
         everywhere = _scene(marks, walls, image, area, spacing, trust, marks.size)

@@ -33,7 +33,8 @@ def walker_cost(
         spacing: edge of a pixel along each axis.
 
     Returns:
-        Within +-9.3, the log-odds of 1e-4; lower for pixels more likely inside.
+        Within +-9.3, the log-odds of 1e-4; lower for pixels more likely inside. 0 where an image has no contrast: there
+        is no edge to avoid, and the order of growth alone decides.
 
     Source: Grady 2006 (doi 10.1109/TPAMI.2006.233), as solved by scikit-image. Ours: windows of more than 2^14 pixels
         are solved on a grid of mean intensities.
@@ -46,6 +47,8 @@ def walker_cost(
         [[True, True, True, False, False, False]]
     """
     shape = marks.shape
+    if np.ptp(image) == 0:
+        return np.zeros(shape)
     factor = math.ceil((marks.size / _MOST) ** (1 / marks.ndim))
     blocks = tuple(max(1, round(factor * min(spacing) / edge)) for edge in spacing)
     edges = [edge * block for edge, block in zip(spacing, blocks, strict=True)]
