@@ -7,5 +7,6 @@ with :func:`grow_together`.
 from tallymark.grow.area import Area, AreaLike
 from tallymark.grow.costs import COSTS
 from tallymark.grow.growth import Growth, grow
+from tallymark.grow.together import grow_together
 
-__all__ = ["COSTS", "Area", "AreaLike", "Growth", "grow"]
+__all__ = ["COSTS", "Area", "AreaLike", "Growth", "grow", "grow_together"]

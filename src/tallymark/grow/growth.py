@@ -56,6 +56,7 @@ def grow(
     *,
     excluded: Bool[np.ndarray, "*space"] | None = None,
     trust: bool = True,
+    reach: int = 0,
 ) -> Growth:
     """Grow the marks on one structure until they have the known area.
 
@@ -71,6 +72,7 @@ def grow(
             that is marked both ways belongs to the structure.
         trust: the marks belong to the mask in any case; False where some may lie outside of the structure. More marks
             than the area keep the deepest.
+        reach: at least so many pixels get a place in the order, where walls leave so many; the area if that is more.
 
     Returns:
         The growth. Fewer pixels than the area where walls leave no more.
@@ -102,7 +104,7 @@ def grow(
         return empty(marks.shape, known=True)
     if known is None or known.high == 0 or not marks.any():
         return empty(marks.shape, known=False)
-    name, ranks, scene = grown(marks, walls, pixels, known, edges, cost, trust, reach=known.high)
+    name, ranks, scene = grown(marks, walls, pixels, known, edges, cost, trust, reach=max(reach, known.high))
     order = scene.order(ranks)
     mask, inner, outer = (ranks < count for count in (known.target, known.low, known.high))
     certain = scene.walls | (scene.first & mask)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 UNREACHED = np.iinfo(np.int64).max
 """Rank of a pixel that growth never reaches."""
+_JUST_INSIDE = np.nextafter(np.float32(1), np.float32(0))
 
 
 def rank(cost: Float[np.ndarray, "*space"], first: Bool[np.ndarray, "*space"]) -> Int[np.ndarray, "*space"]:
@@ -55,6 +56,19 @@ def lowest(
     chosen = np.zeros(cost.size, dtype=bool)
     chosen[np.argpartition(free, min(count, cost.size) - 1, axis=None)[:count]] = True
     return chosen.reshape(cost.shape) & (free < np.inf)
+
+
+def order_of(ranks: Int[np.ndarray, "*space"], pixels: int) -> Float[np.ndarray, "*space"]:
+    """Ranks in a unit that compares: 1 where a mask of ``pixels`` ends, growing like a distance; infinite if unreached.
+
+    Example:
+        >>> order_of(np.array([[0, 1, 2, UNREACHED]]), 2).round(2).tolist()
+        [[0.5, 0.8700000047683716, 1.1200000047683716, inf]]
+    """
+    order = ((ranks + 0.5) / pixels) ** (1 / ranks.ndim)
+    # In single precision the last pixel of a large volume would round to the outline.
+    order = np.where(ranks < pixels, np.minimum(order, _JUST_INSIDE), order).astype(np.float32)
+    return np.asarray(np.where(ranks == UNREACHED, np.float32(np.inf), order))
 
 
 @lru_cache(maxsize=4)

@@ -11,13 +11,12 @@ from jaxtyping import Bool, Float, Int
 
 from tallymark.grow.contrast import SCALE, SCALES, contrast, sigmas, smoothed
 from tallymark.grow.dynamics import depth_of
-from tallymark.grow.order import UNREACHED, lowest, rank
+from tallymark.grow.order import lowest, order_of, rank
 from tallymark.grow.paths import path_cost
 from tallymark.grow.window import Window
 
 # The surroundings of the marks in which a structure's look is measured: this share of the area, at least so many.
 _NEAR_SHARE, _NEAR_PIXELS = 0.1, 9
-_JUST_INSIDE = np.nextafter(np.float32(1), np.float32(0))
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,8 @@ class Scene:
         return depth
 
     def order(self, ranks: Int[np.ndarray, "*window"]) -> Float[np.ndarray, "*window"]:
-        """Ranks in a unit that compares: 1 where the mask ends, growing like a distance; infinite where unreached."""
-        order = ((ranks + 0.5) / self.pixels) ** (1 / self.marks.ndim)
-        # In single precision the last pixel of a large volume would round to the outline.
-        order = np.where(ranks < self.pixels, np.minimum(order, _JUST_INSIDE), order).astype(np.float32)
-        return np.asarray(np.where(ranks == UNREACHED, np.float32(np.inf), order))
+        """Ranks in a unit that compares; see :func:`tallymark.grow.order.order_of`."""
+        return order_of(ranks, self.pixels)
 
     @cached_property
     def straight(self) -> Float[np.ndarray, "*window"]:
