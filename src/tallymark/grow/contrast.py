@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
+from scipy.ndimage import correlate1d, gaussian_filter
 
 # Smoothing, in pixels of an image whose longer in-plane side has 256: speckle is finer, outlines are coarser.
 SCALE = 1.0
@@ -14,8 +14,6 @@ SCALE = 1.0
 SCALES = (1.0, 2.0, 4.0)
 # A click on a noiseless picture has no spread of its own; 8-bit pictures are noisier than this.
 _LEAST_SPREAD = 0.03
-# In pixels; the sampled derivative of a narrower Gaussian is 0 everywhere.
-_LEAST_SIGMA = 0.4
 
 
 def sigmas(scale: float, shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, ...]:
@@ -40,7 +38,7 @@ def smoothed(image: Float[np.ndarray, "*space c"], sigma: Sequence[float]) -> Fl
 
 
 def contrast(
-    image: Float[np.ndarray, "*space c"], near: Bool[np.ndarray, "*space"], sigma: Sequence[float]
+    smooth: Float[np.ndarray, "*space c"], near: Bool[np.ndarray, "*space"], spacing: Sequence[float]
 ) -> Float[np.ndarray, "*space"]:
     """The cost of a step: 0 where the image looks as it does around the marks and is flat.
 
@@ -48,9 +46,9 @@ def contrast(
     its gradient, in units of the 95th percentile. Of a colour image, the mean over the channels.
 
     Args:
-        image: in [0, 1].
+        smooth: the smoothed image, in [0, 1].
         near: the pixels around the marks.
-        sigma: of the smoothing, in pixels along each axis.
+        spacing: edge of a pixel along each axis.
 
     Returns:
         >= 0.
@@ -59,14 +57,14 @@ def contrast(
         two weights are ours, chosen once on breast ultrasound; others between a quarter and four times as large cost at
         most two points of IoU.
     """
-    smooth = smoothed(image, sigma)
     inside = smooth[near]
     spread = np.maximum(inside.std(axis=0), _LEAST_SPREAD)
     different = (np.abs(smooth - inside.mean(axis=0)) / spread).mean(axis=-1)
-    fine = [max(along, _LEAST_SIGMA) for along in sigma]
-    edges = np.mean(
-        [gaussian_gradient_magnitude(image[..., c], fine, mode="nearest") for c in range(image.shape[-1])], axis=0
-    )
+    slopes = [
+        correlate1d(smooth, [-0.5, 0.0, 0.5], axis, mode="nearest") * (min(spacing) / edge)
+        for axis, edge in enumerate(spacing)
+    ]
+    edges = np.sqrt(sum(slope**2 for slope in slopes)).mean(axis=-1)
     return np.asarray(0.5 * different + 2.0 * edges / (np.percentile(edges, 95) + 1e-9))
 
 
@@ -131,6 +129,8 @@ def separation(
     if not mask.any() or mask.all():
         return 0.0
     ring = max(2.0, 0.25 * float(depth[mask].max()))
-    inner, outer = image[mask & (depth <= ring)], image[~mask & (height <= ring)]
+    # Where pixels are long, even the next one can be farther than the ring is wide.
+    inner = image[mask & (depth <= max(ring, float(depth[mask].min())))]
+    outer = image[~mask & (height <= max(ring, float(height[~mask].min())))]
     scatter = np.sqrt((inner.var(axis=0) + outer.var(axis=0)) / 2 + 1e-6)
     return float((np.abs(inner.mean(axis=0) - outer.mean(axis=0)) / scatter).max())

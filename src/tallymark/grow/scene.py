@@ -85,7 +85,7 @@ class Scene:
         """Straight distance plus the contrast along the cheapest path."""
         count = max(int(self.marks.sum()) + 1, round(_NEAR_SHARE * self.pixels), _NEAR_PIXELS)
         near = lowest(self.distance, self.marks, count)
-        step = contrast(self.picture, near & ~self.walls, sigmas(SCALE, self.shape, self.spacing))
+        step = contrast(self.smooth, near & ~self.walls, self.spacing)
         return np.asarray(self.straight + path_cost(step, self.marks, self.walls, self.spacing))
 
     @cached_property

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import zoom
-from skimage.measure import block_reduce
 from skimage.segmentation import random_walker
+
+from tallymark.grow.coarse import enlarge, shrink
 
 # How strongly a difference of intensity holds a walker back; in scikit-image's units of the image's own spread.
 _BETA = 1500
@@ -52,9 +52,8 @@ def walker_cost(
     factor = math.ceil((marks.size / _MOST) ** (1 / marks.ndim))
     blocks = tuple(max(1, round(factor * min(spacing) / edge)) for edge in spacing)
     edges = [edge * block for edge, block in zip(spacing, blocks, strict=True)]
-    if factor > 1:
-        image = block_reduce(image, (*blocks, 1), np.mean)
-        marks, outside = (block_reduce(seeds, blocks, np.max) for seeds in (marks, outside))
+    image = shrink(image, (*blocks, 1))
+    marks, outside = (shrink(seeds, blocks, np.max) for seeds in (marks, outside))
     labels = np.where(marks, 1, np.where(outside, 2, 0))
     probability = (labels == 1).astype(np.float64)
     if (labels == 0).any() and (labels == 2).any():
@@ -73,6 +72,4 @@ def walker_cost(
             )[0]
     probability = probability.clip(1e-4, 1 - 1e-4)
     cost = -np.log(probability / (1 - probability))
-    if factor > 1:
-        cost = zoom(cost, blocks, order=1, grid_mode=True, mode="nearest")
-    return np.asarray(cost[tuple(slice(0, length) for length in shape)])
+    return enlarge(cost, blocks, shape)
