@@ -40,7 +40,7 @@ def test_unknown_name_lists_the_known_ones() -> None:
 def test_unknown_option_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="option of unet; found widht; expected width, depth, norm, prior"):
         build("unet", image_channels=1, structures=1, widht=8)
-    with pytest.raises(ConfigError, match="found width; expected no options"):
+    with pytest.raises(ConfigError, match="found width; expected branches"):
         build("deeplabv3_resnet50", image_channels=1, structures=1, width=8)
 
 
