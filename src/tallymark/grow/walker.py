@@ -58,7 +58,7 @@ def walker_cost(
     probability = (labels == 1).astype(np.float64)
     if (labels == 0).any() and (labels == 2).any():
         with warnings.catch_warnings():
-            # The solver recommends packages that are not needed at this size.
+            # The solver recommends packages that are not needed here, and reports values a hair outside [0, 1].
             warnings.simplefilter("ignore", UserWarning)
             probability = random_walker(
                 image,
