@@ -20,7 +20,7 @@ from tallymark.engine.model_file import load_model
 from tallymark.engine.recipes import resolve
 from tallymark.engine.task import study_task
 from tallymark.engine.train import train
-from tallymark.errors import ConfigError
+from tallymark.errors import ConfigError, StudyError
 from tiny import TINY
 
 NAN = math.nan
@@ -92,9 +92,11 @@ def test_what_is_unknown_has_no_weight_and_an_exact_zero_is_background(study) ->
     if bare:
         assert weights[2] == 1.0
         assert batch.grown[2].max() == 0
-    # Nothing is learned from an image of which nothing is known: the network alone does not make its own label.
-    taught = taught_labels(batch, torch.randn_like(batch.grown), study_task(opened), config.losses.grown)
-    assert taught.certainty.mean(dim=(1, 2, 3)).tolist()[:2] == [0.0, 1.0]
+    # Where no number says how much, an unsure network teaches itself no more than the marks say.
+    unsure = torch.randn_like(batch.grown).clamp(-1, 1)
+    taught = taught_labels(batch, unsure, study_task(opened), config.losses.grown)
+    assert torch.equal(taught.certainty[0] == 1, batch.marks[0])
+    assert taught.certainty[1].min() == 1
 
 
 def test_taught_labels_keep_the_area_and_the_marks(study) -> None:
@@ -110,6 +112,78 @@ def test_taught_labels_keep_the_area_and_the_marks(study) -> None:
     assert torch.equal(taught.grown.sum(dim=(1, 2, 3)), expected)
     few = batch.marks.sum(dim=(1, 2, 3)) <= expected
     assert (taught.grown[few][batch.marks[few]] == 1).all()
+
+
+def test_without_a_number_the_confident_pixels_and_the_marks_teach(study) -> None:
+    opened = Study.open(study)
+    marked, other = [case for case in opened.split("train") if opened.marks.labels(case.id, "e8")][:2]
+    opened.add_numbers([NumberRow(other.id, opened.statistics[0].name, value=0.1)], "of another")
+    config = resolve("grow", "small", numbers="of another", settings=TINY)
+    batch = CaseBatches(opened, [marked], config).__getitems__([0])
+    logit = torch.full_like(batch.grown, -9.0)
+    logit[..., :10] = 9.0
+    logit[..., 10:20] = 1.0  # p = .73, below the .95 that it takes
+    taught = taught_labels(batch, logit, study_task(opened), config.losses.grown)
+    sure = taught.certainty == 1
+    assert torch.equal(sure, (logit.abs() > 2) | batch.marks)
+    assert torch.equal(taught.grown[sure] == 1, ((logit > 0) | batch.marks)[sure])
+    none = taught_labels(batch, logit, study_task(opened), config.losses.grown.model_copy(update={"confident": 1.0}))
+    assert none.certainty.max() == 0
+
+
+def test_full_masks_among_marked_images_are_the_labels_of_their_images(study) -> None:
+    opened = Study.open(study)
+    cases = opened.split("train")
+    config = resolve("grow", "small", settings=(*TINY, "data.masks=0.5"))
+    assert config.reads_masks
+    batch = CaseBatches(opened, cases, config).__getitems__(range(len(cases)))
+    assert batch.masked.sum() == math.ceil(len(cases) / 2)
+    plain = CaseBatches(opened, cases, resolve("full", "small", settings=TINY)).__getitems__(range(len(cases)))
+    logit = torch.randn_like(batch.grown)
+    for labels in (
+        grown_labels(batch, config.losses.grown),
+        taught_labels(batch, logit, study_task(opened), config.losses.grown),
+    ):
+        assert torch.equal(labels.grown[batch.masked], plain.truth[batch.masked].float())
+        assert labels.certainty[batch.masked].min() == 1
+        assert not torch.equal(labels.grown[~batch.masked], plain.truth[~batch.masked].float())
+    # What a smaller share reads, a larger one reads as well.
+    fewer = resolve("grow", "small", settings=(*TINY, "data.masks=0.2"))
+    fewer = CaseBatches(opened, cases, fewer).__getitems__(range(len(cases))).masked
+    assert (batch.masked | ~fewer).all()
+
+
+def test_a_supervised_run_on_a_share_of_the_masks_sees_no_other_image(study) -> None:
+    opened = Study.open(study)
+    config = resolve("full", "small", settings=(*TINY, "data.masks=0.25"))
+    batches = CaseBatches(opened, opened.split("train"), config)
+    seen = list(batches.informative())
+    assert len(seen) == math.ceil(len(batches) / 4)
+    assert batches.__getitems__(seen).masked.all()
+    assert opened.truth.has(batches.cases[seen[0]].id, "lesion")
+
+
+def test_masks_are_refused_where_no_loss_reads_them_and_where_there_are_none(study) -> None:
+    with pytest.raises(ConfigError, match=r"no loss of this recipe reads a mask"):
+        resolve("paper", "small", settings=("data.masks=0.5",))
+    opened = Study.open(study)
+    table = pd.read_csv(study / "truth.csv")
+    train_ids = {case.id for case in opened.split("train")}
+    table[~table["id"].isin(train_ids)].to_csv(study / "truth.csv", index=False)
+    with pytest.raises(StudyError, match=r"data\.masks.*0 with masks among"):
+        train(study, recipe="grow", settings=(*GROW, "data.masks=0.5"))
+
+
+def test_trains_on_masks_marks_numbers_and_bare_images_together(study) -> None:
+    opened = Study.open(study)
+    name = opened.statistics[0].name
+    cases = opened.split("train")
+    rows = [NumberRow(case.id, name, value=0.1) for case in cases[: len(cases) // 2]]
+    opened.add_numbers(rows, "as kept")
+    settings = (*GROW, "data.masks=0.3", "optim.epochs=6", "optim.learning_rate=0.01", "optim.ema_decay=0.5")
+    run = train(study, recipe="grow", numbers="as kept", settings=settings)
+    metrics = pd.read_csv(run.folder.metrics_file)
+    assert metrics["train/total"].iloc[-1] < metrics["train/total"].iloc[0]
 
 
 # --- projection -------------------------------------------------------------------------------------------------------

@@ -21,10 +21,11 @@ class Batch(NamedTuple):
         extent_mm: area (mm2) or volume (mm3) of the whole image; NaN where unknown.
         marks: pixels someone marked as the structure; None when no loss asks for them.
         excluded: pixels someone marked as none of the structures; None when no loss asks for them.
-        truth: full masks; None unless the run is supervised.
+        truth: full masks, empty where ``masked`` is False; None unless the run is supervised, in part at least.
         grown: marks grown to the known area, as a share of each pixel; None unless a loss asks for it.
         order: place of each pixel in the order of growth, 1 at the outline of ``grown``; None as ``grown``.
         certainty: weight of ``grown`` at each pixel, 0 where nothing is known; None as ``grown``.
+        masked: cases whose full mask is read; None: all of them, if ``truth`` is there.
     """
 
     image: Float[Tensor, "b c *space"]
@@ -40,3 +41,4 @@ class Batch(NamedTuple):
     grown: Float[Tensor, "b k *space"] | None = None
     order: Float[Tensor, "b k *space"] | None = None
     certainty: Float[Tensor, "b k *space"] | None = None
+    masked: Bool[Tensor, " b"] | None = None

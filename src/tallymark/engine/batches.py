@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tallymark.data.cache import marks_at, open_cache, truth_cache
 from tallymark.data.study import RECORDED, Case, Number, Study
+from tallymark.datasets.seeds import named_rng
 from tallymark.engine.batch import Batch
 from tallymark.engine.config import RunConfig, Term
 from tallymark.engine.grown import grown_at, unpack
@@ -48,6 +50,10 @@ class CaseBatches(Dataset[Batch]):
                 expected=f"{dimension} numbers",
             )
         self.cases = tuple(cases)
+        self._reads_numbers = config.reads_numbers
+        grown = config.losses.grown
+        # Under self-training an image of which nothing is known can be taught by the network itself.
+        self._teaches_all = grown.weight > 0 and grown.warmup < 1 and grown.confident < 1
         cache = open_cache(study, size)
         self._rows = np.array([cache.index(case.id) for case in self.cases], dtype=np.int64)
         self._images = cache.images
@@ -57,7 +63,11 @@ class CaseBatches(Dataset[Batch]):
         self._marks = None
         if config.reads_marks:
             self._marks = marks_at(study, mark_set(study, config.data.marks), self.cases, size)
-        self._truth = truth_cache(study, size, self.cases) if config.reads_masks else None
+        self._masked = masked(study, self.cases, config.data.masks) if config.reads_masks else None
+        self._truth = None
+        if self._masked is not None:
+            with_mask = [case for case, read in zip(self.cases, self._masked, strict=True) if read]
+            self._truth = truth_cache(study, size, with_mask)
         self._grown = None
         if growing and config.losses.grown.weight > 0:
             everything = self.__getitems__(range(len(self.cases)))
@@ -74,12 +84,15 @@ class CaseBatches(Dataset[Batch]):
         image = torch.from_numpy(np.moveaxis(_unit_interval(self._images[self._rows[chosen]]), -1, 1).copy())
         value, low, high = (torch.from_numpy(column[chosen]) for column in self._values)
         spacing = torch.from_numpy(self._spacing[chosen])
-        marks = excluded = truth = None
+        marks = excluded = truth = read = None
         if self._marks is not None:
             rows = torch.from_numpy(np.asarray(self._marks[chosen], dtype=bool))
             marks, excluded = rows[:, :-1], rows[:, -1:]
-        if self._truth is not None:
-            truth = torch.from_numpy(np.asarray(self._truth[chosen], dtype=bool))
+        if self._truth is not None and self._masked is not None:
+            read = torch.from_numpy(self._masked[chosen])
+            truth = torch.zeros(len(chosen), *self._truth.shape[1:], dtype=torch.bool)
+            place = (self._masked.cumsum() - 1)[chosen][read.numpy()]
+            truth[read] = torch.from_numpy(np.asarray(self._truth[place], dtype=bool))
         grown = None if self._grown is None else unpack(self._grown[chosen])
         return Batch(
             image=image,
@@ -95,14 +108,17 @@ class CaseBatches(Dataset[Batch]):
             grown=None if grown is None else grown.share,
             order=None if grown is None else grown.order,
             certainty=None if grown is None else grown.certainty,
+            masked=read,
         )
 
     def informative(self) -> Iterator[int]:
         """Positions of the cases that some loss of the configuration can learn from."""
-        known = np.isfinite(np.stack(self._values)).any(axis=(0, 2))
+        known = np.isfinite(np.stack(self._values)).any(axis=(0, 2)) & self._reads_numbers
         if self._marks is not None:
             known = known | np.asarray(self._marks).any(axis=tuple(range(1, self._marks.ndim)))
-        if self._truth is not None:
+        if self._masked is not None:
+            known = known | self._masked
+        if self._teaches_all and known.any():
             known = np.ones_like(known)
         yield from np.flatnonzero(known).tolist()
 
@@ -163,7 +179,8 @@ def held_out_loader(study: Study, config: RunConfig) -> DataLoader[Batch] | None
     if not cases:
         return None
     losses = config.losses.model_copy(update={"cross_entropy": Term(), "dice": Term()})
-    batches = CaseBatches(study, cases, config.model_copy(update={"losses": losses}), growing=False)
+    data = config.data.model_copy(update={"masks": None})
+    batches = CaseBatches(study, cases, config.model_copy(update={"losses": losses, "data": data}), growing=False)
     return DataLoader(batches, batch_size=config.optim.batch_size, collate_fn=_as_is)
 
 
@@ -184,6 +201,38 @@ def mark_set(study: Study, name: str | None) -> str:
             remedy="name one with --marks, or make one: 'tallymark weaken STUDY --marks erosion:8% --as e8'",
         )
     return name
+
+
+def masked(study: Study, cases: Sequence[Case], share: float | None) -> Bool[np.ndarray, " n"]:
+    """Which cases' full masks are read: a share of them, drawn by name alone, as far as they have masks.
+
+    Args:
+        study: with full masks.
+        cases: to choose from.
+        share: of the cases, in (0, 1], rounded up; None: every case, and each must have its masks. What a smaller
+            share reads, a larger one reads as well.
+
+    Returns:
+        True where the masks of all structures are read, one a case.
+
+    Raises:
+        StudyError: none of the share has them.
+    """
+    if share is None:
+        return np.ones(len(cases), dtype=bool)
+    whole = [all(study.truth.has(case.id, name) for name in study.structures) for case in cases]
+    drawn = [named_rng(case.id, "full mask").random() for case in cases]
+    chosen = np.zeros(len(cases), dtype=bool)
+    chosen[np.argsort(drawn)[: math.ceil(share * len(cases))]] = True
+    chosen &= np.asarray(whole)
+    if not chosen.any():
+        raise StudyError(
+            "no training case of the chosen share has a full mask of every structure",
+            where=f"{study.folder}, key data.masks",
+            found=f"{sum(whole)} with masks among {len(cases)} cases, a share of {share:g} of them chosen",
+            remedy="raise data.masks, add rows to truth.csv, or leave data.masks out to learn without masks",
+        )
+    return chosen
 
 
 def known_numbers(study: Study, config: RunConfig) -> dict[tuple[str, str], Number]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tallymark.data.splits import Fold
 from tallymark.errors import ConfigError
@@ -33,6 +33,10 @@ class DataConfig(_Section):
     size: tuple[Annotated[int, Field(ge=8)], ...] = Field(default=(96, 96), description="(planes,) rows, columns")
     marks: str | None = Field(default=None, description="mark set; None: the only one there is")
     numbers: str | None = Field(default=None, description="number variant; None: recorded, or the only one")
+    masks: Share | None = Field(
+        default=None,
+        description="share of the training cases whose full mask is read, where there is one; None: all if supervised",
+    )
     fold: str | None = Field(default=None, description="2/5: test on the second of five folds; None: as the table says")
 
     @field_validator("fold", mode="before")
@@ -132,6 +136,9 @@ class GrownTerm(_Section):
         default=3.0, description="only so many times the area, in the order of growth, can be labelled"
     )
     temperature: Weight = Field(default=0.0, description="0: hard labels; above: soft ones of the same area")
+    confident: Annotated[float, Field(gt=0.5, le=1)] = Field(
+        default=0.95, description="without a number, pixels of which the averaged network is so sure teach; 1: none"
+    )
 
 
 class LossConfig(_Section):
@@ -217,6 +224,13 @@ class RunConfig(_Section):
     runtime: RuntimeConfig = RuntimeConfig()
     predict: PredictConfig = PredictConfig()
 
+    @model_validator(mode="after")
+    def _masks_are_for_a_loss(self) -> RunConfig:
+        losses = self.losses
+        if self.data.masks and not any(t.weight > 0 for t in (losses.cross_entropy, losses.dice, losses.grown)):
+            raise ValueError("data.masks: no loss of this recipe reads a mask; expected grown, cross_entropy or dice")
+        return self
+
     @property
     def reads_numbers(self) -> bool:
         """Whether a loss needs the numbers."""
@@ -238,7 +252,9 @@ class RunConfig(_Section):
 
     @property
     def reads_masks(self) -> bool:
-        """Whether a loss needs full masks: such a run is supervised and says so."""
+        """Whether any full mask is read to learn from: such a run is supervised, in part at least, and says so."""
+        if self.data.masks is not None:
+            return self.data.masks > 0
         return self.losses.cross_entropy.weight > 0 or self.losses.dice.weight > 0
 
     def to_toml(self) -> str:

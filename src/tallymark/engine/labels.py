@@ -1,6 +1,7 @@
 """Labels of a batch under the recipe ``grow``: grown marks first, then what an averaged network makes of the image.
 
-Both have exactly the known area. They are made on the whole image, before any view is taken of it.
+Both have exactly the known area. They are made on the whole image, before any view is taken of it. In one study some
+images may have a full mask, some marks and a number, some a number alone, and some nothing: each teaches what it can.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def grown_labels(batch: Batch, config: GrownTerm) -> Batch:
     """Grown marks as labels: every pixel that the growth is sure enough of counts the same, the others not at all.
 
     Args:
-        batch: with grown marks; their certainty is 0 where nothing is known, which stays unknown.
+        batch: with grown marks; their certainty is 0 where nothing is known, which stays unknown. A full mask, where
+            one is read, is the label.
         config: ``band`` says how sure is sure enough.
 
     Returns:
@@ -28,7 +30,7 @@ def grown_labels(batch: Batch, config: GrownTerm) -> Batch:
     """
     assert batch.certainty is not None
     sure = (batch.certainty > 0) & (batch.certainty >= config.band)
-    return batch._replace(certainty=sure.float())
+    return _masks_first(batch._replace(certainty=sure.float()))
 
 
 def taught_labels(batch: Batch, logit: Float[Tensor, "b k *space"], task: Task, config: GrownTerm) -> Batch:
@@ -36,7 +38,8 @@ def taught_labels(batch: Batch, logit: Float[Tensor, "b k *space"], task: Task, 
 
     Pixels are ranked by ``logit - pull * order``: what the network sees, and how far growth is from them. Marks are
     forced, "none of these" and what lies beyond the reach of the growth is barred. An image with a number and no mark
-    is ranked by the network alone; one without a number stays unknown.
+    is ranked by the network alone. Where the size is not known, there is nothing to cut to: the network's own outline
+    is the label, and only its confident pixels count. A full mask, where one is read, is the label.
 
     Args:
         batch: with grown marks, their order and the kept numbers.
@@ -45,9 +48,10 @@ def taught_labels(batch: Batch, logit: Float[Tensor, "b k *space"], task: Task, 
         config: weights of the parts.
 
     Returns:
-        The batch, its labels in [0, 1] and its certainty 0 or 1 for a whole structure of an image.
+        The batch, its labels in [0, 1] and its certainty 0 or 1, of one value in a structure whose size is known.
 
-    Source: ours; a mean teacher (Tarvainen & Valpola 2017, arXiv 1703.01780) whose targets are projected to the number.
+    Source: ours; a mean teacher (Tarvainen & Valpola 2017, arXiv 1703.01780) whose targets are projected to the
+        number; confident pseudo labels after Sohn et al. 2020 (FixMatch, arXiv 2001.07685).
     """
     assert batch.grown is not None
     assert batch.order is not None
@@ -58,16 +62,36 @@ def taught_labels(batch: Batch, logit: Float[Tensor, "b k *space"], task: Task, 
     axes = tuple(range(2, batch.grown.ndim))
     has_growth = (batch.certainty > 0).any(dim=axes, keepdim=True)
     reach = config.reach ** (1 / len(axes))
+    excluded = batch.excluded.expand_as(batch.marks)
     outline = project(
         logit - config.pull * torch.where(has_growth, batch.order, 0.0),
         *sizes,
         forced=batch.marks,
-        barred=batch.excluded.expand_as(batch.marks) | (has_growth & (batch.order > reach)),
+        barred=excluded | (has_growth & (batch.order > reach)),
         temperature=config.temperature,
     )
     anchor = torch.where(has_growth, config.anchor, 0.0)
     known = sizes.known().reshape(*has_growth.shape)
+    marked = batch.marks | excluded
+    # 1 asks for certainty that no network has.
+    confident = (logit.abs().sigmoid() >= config.confident) & (config.confident < 1)
+    own = torch.where(marked, batch.marks, logit > 0).to(outline)
+    return _masks_first(
+        batch._replace(
+            grown=torch.where(known, anchor * batch.grown + (1 - anchor) * outline, own),
+            certainty=(known | confident | (marked & (config.confident < 1))).to(outline),
+        )
+    )
+
+
+def _masks_first(batch: Batch) -> Batch:
+    """The batch with full masks as labels, where they are read."""
+    if batch.truth is None or batch.masked is None:
+        return batch
+    assert batch.grown is not None
+    assert batch.certainty is not None
+    masked = batch.masked.reshape(-1, *(1,) * (batch.grown.ndim - 1))
     return batch._replace(
-        grown=anchor * batch.grown + (1 - anchor) * outline,
-        certainty=known.expand_as(outline).float(),
+        grown=torch.where(masked, batch.truth.to(batch.grown), batch.grown),
+        certainty=torch.where(masked, 1.0, batch.certainty),
     )

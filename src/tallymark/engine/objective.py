@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tallymark.core import losses, statistics
@@ -109,11 +109,22 @@ def _of_the_paper(
     if config.reconstruction.weight > 0:
         terms["reconstruction"] = losses.reconstruction_loss(output.reconstruction, network_input, valid=batch.valid)
     if batch.truth is not None:
-        truth = batch.truth.to(prob.dtype)
-        if config.cross_entropy.weight > 0:
-            terms["cross_entropy"] = losses.cross_entropy_loss(output.logit, truth, valid=batch.valid)
-        if config.dice.weight > 0:
-            terms["dice"] = losses.dice_loss(prob, truth, valid=batch.valid)
+        terms |= _of_masks(output.logit, batch.truth, batch, config)
+    return terms
+
+
+def _of_masks(
+    logit: Float[Tensor, "b k *space"], truth: Bool[Tensor, "b k *space"], batch: Batch, config: LossConfig
+) -> dict[str, Tensor]:
+    """The losses against full masks, of the cases that have one: no mask is no label, which is not an empty one."""
+    seen = torch.ones(len(logit), dtype=torch.bool, device=logit.device) if batch.masked is None else batch.masked
+    nothing = 0 * logit.sum()
+    known = (truth[seen].to(logit.dtype), batch.valid[seen])
+    terms: dict[str, Tensor] = {}
+    if config.cross_entropy.weight > 0:
+        terms["cross_entropy"] = losses.cross_entropy_loss(logit[seen], *known) if seen.any() else nothing
+    if config.dice.weight > 0:
+        terms["dice"] = losses.dice_loss(logit[seen].float().sigmoid(), *known) if seen.any() else nothing
     return terms
 
 
