@@ -19,6 +19,7 @@ from tallymark.data.study import RECORDED, Case, Number, Study
 from tallymark.datasets.seeds import named_rng
 from tallymark.engine.batch import Batch
 from tallymark.engine.config import RunConfig, Term
+from tallymark.engine.growers import grower
 from tallymark.engine.grown import grown_at, unpack
 from tallymark.engine.known_size import known_fractions
 from tallymark.engine.task import study_task
@@ -73,7 +74,8 @@ class CaseBatches(Dataset[Batch]):
             everything = self.__getitems__(range(len(self.cases)))
             sizes = known_fractions(study_task(study), everything)
             marks = mark_set(study, config.data.marks)
-            self._grown = grown_at(study, self.cases, marks, sizes, size, config.losses.grown.cost)
+            way = grower(config.losses.grown, config.runtime.accelerator)
+            self._grown = grown_at(study, self.cases, marks, sizes, size, way)
 
     def __len__(self) -> int:
         return len(self.cases)

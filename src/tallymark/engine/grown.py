@@ -16,8 +16,9 @@ from tallymark.data.images import normalise
 from tallymark.data.marks import EXCLUDED
 from tallymark.data.resize import resize_image, resize_marks, resize_mask_fraction
 from tallymark.data.study import Case, Study
+from tallymark.engine.growers import Grower
 from tallymark.engine.known_size import KnownFractions
-from tallymark.grow import AreaLike, Growth, grow
+from tallymark.grow import AreaLike, Growth
 
 # Raised when growth changes: what an older one left in the cache is then not used.
 _FORMAT = 1
@@ -48,7 +49,7 @@ def grown_at(
     mark_set: str,
     sizes: KnownFractions,
     size: Sequence[int],
-    cost: str,
+    grower: Grower,
     folder: Path | None = None,
 ) -> UInt8[np.ndarray, "n 3 k *size"]:
     """Grow the marks of every case to the kept numbers, and bring the result to the network's size.
@@ -62,7 +63,7 @@ def grown_at(
         mark_set: of the marks.
         sizes: known shares of the images, one row a case.
         size: of the result, (plane,) row, column.
-        cost: of :func:`tallymark.grow.grow`.
+        grower: of :func:`tallymark.engine.growers.grower`.
         folder: where the result is kept; None: ``cache`` in the study folder.
 
     Returns:
@@ -77,7 +78,7 @@ def grown_at(
         "structures": study.structures,
         "image": study.settings.image.model_dump(mode="json"),
         "size": list(size),
-        "cost": cost,
+        "cost": grower.key,
     }
 
     def grow_case(row: int) -> np.ndarray:
@@ -93,7 +94,7 @@ def grown_at(
         if work != image.shape[:-1]:
             image = resize_image(image, work)
             marks = {name: resize_marks(mask, work) for name, mask in marks.items()}
-        return _rows(image, marks, areas[row], study.structures, edges, tuple(size), cost)
+        return _rows(image, marks, areas[row], study.structures, edges, tuple(size), grower)
 
     def build(path: Path) -> Mapping[str, Any]:
         write_rows(path, map(grow_case, range(len(cases))), (len(cases), 3, len(study.structures), *size), np.uint8)
@@ -126,7 +127,7 @@ def _rows(
     structures: Sequence[str],
     spacing: tuple[float, ...],
     size: tuple[int, ...],
-    cost: str,
+    grower: Grower,
 ) -> UInt8[np.ndarray, "3 k *size"]:
     space = image.shape[:-1]
     nothing = np.zeros(space, dtype=bool)
@@ -136,7 +137,7 @@ def _rows(
         others = [mask for name, mask in marks.items() if name not in (structure, EXCLUDED)]
         excluded = np.logical_or.reduce([marks.get(EXCLUDED, nothing), *others])
         area: AreaLike = None if share is None else (share[0] * nothing.size, share[1] * nothing.size)
-        growth = grow(marks.get(structure, nothing), area, image, spacing, cost, excluded=excluded)
+        growth = grower.grow(marks.get(structure, nothing), area, image, spacing=spacing, excluded=excluded)
         if growth.known:
             result[:, position] = _packed(growth, size)
     return result

@@ -1,12 +1,13 @@
 """Growing marks to a known area: the mark says where, the number says how much, the image says which way.
 
 NumPy and SciPy only: no tensors, no files. One structure with :func:`grow`, several that compete for the same pixels
-with :func:`grow_together`.
+with :func:`grow_together`, one with the help of a promptable network with :func:`grow_candidates`.
 """
 
 from tallymark.grow.area import Area, AreaLike
+from tallymark.grow.candidates import grow_candidates
 from tallymark.grow.costs import COSTS
 from tallymark.grow.growth import Growth, grow
 from tallymark.grow.together import grow_together
 
-__all__ = ["COSTS", "Area", "AreaLike", "Growth", "grow", "grow_together"]
+__all__ = ["COSTS", "Area", "AreaLike", "Growth", "grow", "grow_candidates", "grow_together"]

@@ -105,18 +105,23 @@ def grow(
     if known is None or known.high == 0 or not marks.any():
         return empty(marks.shape, known=False)
     name, ranks, scene = grown(marks, walls, pixels, known, edges, cost, trust, reach=max(reach, known.high))
+    return settled(name, ranks, scene, known)
+
+
+def settled(name: str, ranks: Ranks, scene: Scene, area: Area) -> Growth:
+    """The growth that these ranks are, on the whole image."""
     order = scene.order(ranks)
-    mask, inner, outer = (ranks < count for count in (known.target, known.low, known.high))
+    mask, inner, outer = (ranks < count for count in (area.target, area.low, area.high))
     certain = scene.walls | (scene.first & mask)
 
     def placed(part: np.ndarray, elsewhere: bool | float) -> np.ndarray:
-        whole = np.full(marks.shape, elsewhere, dtype=part.dtype)
+        whole = np.full(scene.shape, elsewhere, dtype=part.dtype)
         whole[scene.box] = part
         return whole
 
     return Growth(
         mask=placed(mask, False),
-        confidence=placed(confidence(order, known, certain), 1.0),
+        confidence=placed(confidence(order, area, certain), 1.0),
         order=placed(order, np.inf),
         inner=placed(inner, False),
         outer=placed(outer, False),

@@ -1,6 +1,6 @@
 """The first weights of a network: random, ImageNet's, or those of a local file.
 
-The one place in the models that touches files, and the only one that may use a network, and that only when asked to.
+The one place in the models that may use a network, and that only when asked to.
 """
 
 from __future__ import annotations

@@ -1,0 +1,72 @@
+"""How the marks of a study are grown: by a cost, or by what a promptable network proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Shaped
+
+from tallymark.engine.config import GrownTerm
+from tallymark.errors import ConfigError
+from tallymark.grow import AreaLike, Growth, grow, grow_candidates
+from tallymark.models.promptable import PromptableNetwork
+
+_CANDIDATES = "candidates"
+
+
+class _Grow(Protocol):
+    def __call__(
+        self,
+        marks: Bool[np.ndarray, "*space"],
+        area: AreaLike,
+        image: Shaped[np.ndarray, "*image"],
+        *,
+        spacing: Sequence[float],
+        excluded: Bool[np.ndarray, "*space"],
+    ) -> Growth: ...
+
+
+class Grower(NamedTuple):
+    """A way to grow marks.
+
+    Attributes:
+        key: what a cache of its growths depends on.
+        grow: one structure of one image.
+    """
+
+    key: str
+    grow: _Grow
+
+
+def grower(term: GrownTerm, accelerator: str = "cpu") -> Grower:
+    """The way to grow that the settings of a run ask for.
+
+    Args:
+        term: the settings.
+        accelerator: of the run; a promptable network computes on the GPU where the run may.
+
+    Raises:
+        ConfigError: a network without its folder of weights, or a folder that nothing reads or that holds none.
+        CheckpointError: the folder holds another kind of network.
+
+    Example:
+        >>> grower(GrownTerm(cost="paths")).key
+        'paths'
+    """
+    if (term.cost == _CANDIDATES) != (term.weights is not None):
+        raise ConfigError(
+            "the cost 'candidates' and a folder of weights go together",
+            where="key losses.grown",
+            found=f"cost = {term.cost}, weights = {term.weights or 'none'}",
+            expected="both or neither",
+            remedy="--set losses.grown.cost=candidates --set losses.grown.weights=FOLDER",
+        )
+    if term.weights is None:
+        return Grower(term.cost, partial(grow, cost=term.cost))
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    network = PromptableNetwork(term.weights, "cuda" if on_gpu else "cpu")
+    return Grower(f"{_CANDIDATES} of {network.sha256}", partial(grow_candidates, look=network.look))
