@@ -14,6 +14,9 @@ from tallymark.core.projection import project
 from tallymark.core.soft_labels import soft_label_loss
 from tallymark.data.study import NumberRow, Study
 from tallymark.engine.batches import CaseBatches
+from tallymark.engine.config import GrownTerm
+from tallymark.engine.growers import grower
+from tallymark.engine.grown import _apart, _rows
 from tallymark.engine.journal import Journal
 from tallymark.engine.labels import grown_labels, taught_labels
 from tallymark.engine.model_file import load_model
@@ -73,6 +76,25 @@ def test_the_grown_marks_cover_the_kept_share_and_the_marks(study) -> None:
     has = batch.value[:, 0] > 0
     assert (batch.grown[batch.marks] > 0).float().mean() > 0.99
     assert (batch.certainty[has].amax(dim=(1, 2, 3)) > 0).all()
+
+
+def test_several_structures_compete_and_what_a_coarser_grid_gives_to_two_is_a_mark_of_neither() -> None:
+    left, right = np.zeros((2, 8, 8), dtype=bool)
+    left[:, :3] = right[:, 2:] = True
+    apart = _apart({"left": left, "right": right})
+    assert (apart["left"].sum(), apart["right"].sum()) == (16, 40)
+    rows = _rows(
+        np.zeros((8, 8, 1)),
+        apart,
+        [(0.375, 0.375), (0.625, 0.625)],
+        ("left", "right"),
+        (1.0, 1.0),
+        (8, 8),
+        grower(GrownTerm(cost="euclidean")),
+    )
+    masks = rows[0] == 255
+    assert masks.sum(axis=(1, 2)).tolist() == [24, 40]
+    assert not masks.all(axis=0).any()
 
 
 def test_what_is_unknown_has_no_weight_and_an_exact_zero_is_background(study) -> None:

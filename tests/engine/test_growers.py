@@ -70,7 +70,8 @@ def test_a_cost_of_growth_needs_no_network_and_keeps_its_name() -> None:
     way = grower(GrownTerm(cost="euclidean"))
     marks = np.zeros((3, 3), dtype=bool)
     marks[1, 1] = True
-    grown = way.grow(marks, 5, np.zeros((3, 3)), spacing=(1.0, 1.0), excluded=np.zeros_like(marks))
+    nothing = np.zeros_like(marks)
+    grown = way.grow({"cyst": marks}, {"cyst": 5}, np.zeros((3, 3)), (1.0, 1.0), excluded={"cyst": nothing})["cyst"]
     assert (way.key, grown.cost, int(grown.mask.sum())) == ("euclidean", "euclidean", 5)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Shaped
 
 from tallymark.engine.config import GrownTerm
 from tallymark.errors import ConfigError
-from tallymark.grow import AreaLike, Growth, grow, grow_candidates
+from tallymark.grow import AreaLike, Growth, grow_candidates, grow_together
 from tallymark.models.promptable import PromptableNetwork
 
 _CANDIDATES = "candidates"
@@ -21,13 +21,13 @@ _CANDIDATES = "candidates"
 class _Grow(Protocol):
     def __call__(
         self,
-        marks: Bool[np.ndarray, "*space"],
-        area: AreaLike,
+        marks: Mapping[str, Bool[np.ndarray, "*space"]],
+        areas: Mapping[str, AreaLike],
         image: Shaped[np.ndarray, "*image"],
-        *,
         spacing: Sequence[float],
-        excluded: Bool[np.ndarray, "*space"],
-    ) -> Growth: ...
+        *,
+        excluded: Mapping[str, Bool[np.ndarray, "*space"]],
+    ) -> dict[str, Growth]: ...
 
 
 class Grower(NamedTuple):
@@ -35,7 +35,7 @@ class Grower(NamedTuple):
 
     Attributes:
         key: what a cache of its growths depends on.
-        grow: one structure of one image.
+        grow: all structures of one image, as :func:`tallymark.grow.grow_together`.
     """
 
     key: str
@@ -66,7 +66,25 @@ def grower(term: GrownTerm, accelerator: str = "cpu") -> Grower:
             remedy="--set losses.grown.cost=candidates --set losses.grown.weights=FOLDER",
         )
     if term.weights is None:
-        return Grower(term.cost, partial(grow, cost=term.cost))
+        return Grower(term.cost, partial(grow_together, cost=term.cost))
     on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     network = PromptableNetwork(term.weights, "cuda" if on_gpu else "cpu")
-    return Grower(f"{_CANDIDATES} of {network.sha256}", partial(grow_candidates, look=network.look))
+    return Grower(f"{_CANDIDATES} of {network.sha256}", partial(_each_alone, network=network))
+
+
+def _each_alone(
+    marks: Mapping[str, Bool[np.ndarray, "*space"]],
+    areas: Mapping[str, AreaLike],
+    image: Shaped[np.ndarray, "*image"],
+    spacing: Sequence[float],
+    *,
+    excluded: Mapping[str, Bool[np.ndarray, "*space"]],
+    network: PromptableNetwork,
+) -> dict[str, Growth]:
+    """A network's candidates of each structure, the marks of the others as walls; they may overlap."""
+    grown = {}
+    for name, own in marks.items():
+        others = [mask for other, mask in marks.items() if other != name]
+        walls = np.logical_or.reduce([excluded[name], *others])
+        grown[name] = grow_candidates(own, areas[name], image, network.look, spacing, excluded=walls)
+    return grown

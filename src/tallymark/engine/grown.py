@@ -18,10 +18,10 @@ from tallymark.data.resize import resize_image, resize_marks, resize_mask_fracti
 from tallymark.data.study import Case, Study
 from tallymark.engine.growers import Grower
 from tallymark.engine.known_size import KnownFractions
-from tallymark.grow import AreaLike, Growth
+from tallymark.grow import Growth
 
 # Raised when growth changes: what an older one left in the cache is then not used.
-_FORMAT = 1
+_FORMAT = 2
 # In-plane side, in pixels, at which larger images are grown: outlines are coarser than this, speckle is not, and time
 # grows with the area. A network that sees more gets more.
 _SIDE = 256
@@ -93,7 +93,7 @@ def grown_at(
         edges = tuple(edge * was / now for edge, was, now in zip(edges, image.shape, work, strict=False))
         if work != image.shape[:-1]:
             image = resize_image(image, work)
-            marks = {name: resize_marks(mask, work) for name, mask in marks.items()}
+            marks = _apart({name: resize_marks(mask, work) for name, mask in marks.items()})
         return _rows(image, marks, areas[row], study.structures, edges, tuple(size), grower)
 
     def build(path: Path) -> Mapping[str, Any]:
@@ -129,18 +129,28 @@ def _rows(
     size: tuple[int, ...],
     grower: Grower,
 ) -> UInt8[np.ndarray, "3 k *size"]:
-    space = image.shape[:-1]
-    nothing = np.zeros(space, dtype=bool)
+    nothing = np.zeros(image.shape[:-1], dtype=bool)
+    growths = grower.grow(
+        {name: marks.get(name, nothing) for name in structures},
+        {
+            name: None if share is None else (share[0] * nothing.size, share[1] * nothing.size)
+            for name, share in zip(structures, shares, strict=True)
+        },
+        image,
+        spacing,
+        excluded={name: marks.get(EXCLUDED, nothing) for name in structures},
+    )
     result = np.zeros((3, len(structures), *size), dtype=np.uint8)
-    for position, (structure, share) in enumerate(zip(structures, shares, strict=True)):
-        # A mark of another structure is as good a wall as one of "none of these".
-        others = [mask for name, mask in marks.items() if name not in (structure, EXCLUDED)]
-        excluded = np.logical_or.reduce([marks.get(EXCLUDED, nothing), *others])
-        area: AreaLike = None if share is None else (share[0] * nothing.size, share[1] * nothing.size)
-        growth = grower.grow(marks.get(structure, nothing), area, image, spacing=spacing, excluded=excluded)
-        if growth.known:
-            result[:, position] = _packed(growth, size)
+    for position, name in enumerate(structures):
+        if growths[name].known:
+            result[:, position] = _packed(growths[name], size)
     return result
+
+
+def _apart(marks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Marks without the pixels that only a coarser grid gives to two structures: they say neither."""
+    several = np.sum(list(marks.values()), axis=0) > 1
+    return {name: mask & ~several for name, mask in marks.items()}
 
 
 def _packed(growth: Growth, size: tuple[int, ...]) -> UInt8[np.ndarray, "3 *size"]:
