@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from tallymark.cli.output import JsonOption, print_json, progress_console
+from tallymark.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Compute a table of results; stop and go on as you like.")
 
@@ -38,15 +39,9 @@ def table1(
     Example: `tallymark experiment table1 --data my-study --profile small --seeds 3 --paper BUSI`
     """
     from tallymark.data.study import Study
-    from tallymark.errors import ConfigError
     from tallymark.experiments.table1 import table1 as run_table1
 
-    if seeds is not None and folds is not None:
-        raise ConfigError(
-            "seeds or folds, not both",
-            found="--seeds and --folds",
-            remedy="with --folds, the seed is the fold's number",
-        )
+    _either(seeds, folds)
     study = Study.open(data)
     folder = out or study.folder / "experiments" / f"table1-{profile}"
     table = run_table1(
@@ -65,3 +60,77 @@ def table1(
         print_json({"table": table, "csv": table.with_suffix(".csv")})
     else:
         typer.echo(table.read_text(encoding="utf-8"))
+
+
+@app.command("marks")
+def marks(
+    data: Annotated[Path, typer.Option(help="The study folder, with full masks.")],
+    profile: Annotated[str, typer.Option(help="How large: small (a CPU) or paper (a GPU).")] = "small",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Runs of each row on one split, from seed 0; 1 unless given.")
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Instead: one run of each row on each of so many folds; every image is tested once."),
+    ] = None,
+    kinds: Annotated[
+        str | None, typer.Option(help="Which marks, with commas: eroded,stroke,dab,dab-unclipped,click,partial.")
+    ] = None,
+    recipes: Annotated[str, typer.Option(help="Which recipes, with commas; full is always there.")] = "grow,paper",
+    per: Annotated[
+        Literal["image", "component"], typer.Option(help="Mark a structure once, or each of its connected pieces.")
+    ] = "image",
+    part: Annotated[
+        str, typer.Option(help="2/3: the second third of the rows, for several processes side by side.")
+    ] = "1/1",
+    hours: Annotated[float | None, typer.Option(min=0, help="Begin no row after so many hours.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where rows and table go; STUDY/experiments/marks-PROFILE.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="One setting for every row.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Every kind of marks with every recipe, beside full supervision and the floors; rows that are done stay.
+
+    Example: `tallymark experiment marks --data my-study --kinds stroke,click --recipes grow,paper --seeds 3`
+    """
+    from tallymark.data.study import Study
+    from tallymark.experiments.marks import MARKS
+    from tallymark.experiments.marks import marks as run_marks
+
+    _either(seeds, folds)
+    study = Study.open(data)
+    table = run_marks(
+        study,
+        profile,
+        seeds or 1,
+        out or study.folder / "experiments" / f"marks-{profile}",
+        kinds=kinds.split(",") if kinds is not None else tuple(MARKS),
+        recipes=recipes.split(","),
+        folds=folds,
+        per=per,
+        part=_part(part),
+        hours=hours,
+        settings=settings or [],
+        console=progress_console(),
+    )
+    if json:
+        print_json({"table": table, "csv": table and table.with_suffix(".csv")})
+    elif table is None:
+        typer.echo("no table yet: the rows of full supervision are not all done")
+    else:
+        typer.echo(table.read_text(encoding="utf-8"))
+
+
+def _either(seeds: int | None, folds: int | None) -> None:
+    if seeds is not None and folds is not None:
+        raise ConfigError(
+            "seeds or folds, not both",
+            found="--seeds and --folds",
+            remedy="with --folds, the seed is the fold's number",
+        )
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, slash, of = text.partition("/")
+    if not slash or not number.isdecimal() or not of.isdecimal():
+        raise ConfigError("not a part of the rows", where="--part", found=text, expected="such as 2/3")
+    return int(number), int(of)

@@ -27,6 +27,7 @@ from tallymark.engine.train import train
 
 GENERATION = 1
 """Raised when results change although no setting does: a loss is corrected, or the default of a setting changes."""
+_DONE = "row.json"
 
 
 @dataclass(frozen=True)
@@ -94,39 +95,63 @@ def run_grid(
         One result a row, in order.
     """
     for position, row in enumerate(rows, start=1):
-        config = resolve(
-            row.recipe, profile, seed=row.seed, marks=row.marks, numbers=row.numbers, settings=row.settings
-        )
-        run = RunFolder(folder / address(study, config, split))
-        done = run.root / "row.json"
+        done = stored(study, row, profile, folder, split=split)
         if console is not None:
-            state = "there" if done.exists() else "computing"
+            state = "computing" if done is None else "there"
             console.print(f"{position}/{len(rows)} {row.name}, seed {row.seed}: {state}", highlight=False, markup=False)
-        if not done.exists():
-            began = time.monotonic()
-            train(
-                study,
-                recipe=row.recipe,
-                profile=profile,
-                marks=row.marks,
-                numbers=row.numbers,
-                seed=row.seed,
-                settings=row.settings,
-                out=run.root,
-                resume=run.config_file.exists(),
-            )
-            evaluate(run.root, split=split)
-            minutes = (time.monotonic() - began) / 60
-            # Written last: a row with this file is done.
-            write_text(done, json.dumps({"name": row.name, "minutes": round(minutes, 2)}) + "\n")
-        yield Result(
-            row=row,
-            config=config,
-            folder=run.root,
-            cases=read_cases(run.evaluation(split, ".csv")),
-            numbers=read_cases(run.evaluation(split, "-numbers.csv")),
-            minutes=float(json.loads(done.read_text(encoding="utf-8"))["minutes"]),
-        )
+        yield done or _computed(study, row, profile, folder, split)
+
+
+def stored(study: Study, row: Row, profile: str, folder: Path, *, split: str = "test") -> Result | None:
+    """A row that is done, read from its folder; None where it has to be computed, or computed to its end.
+
+    Args:
+        study: as for :func:`run_grid`.
+        row: which one.
+        profile: as for :func:`run_grid`.
+        folder: as for :func:`run_grid`.
+        split: what it was scored on.
+    """
+    config, run = _place(study, row, profile, folder, split)
+    done = run.root / _DONE
+    if not done.exists():
+        return None
+    return Result(
+        row=row,
+        config=config,
+        folder=run.root,
+        cases=read_cases(run.evaluation(split, ".csv")),
+        numbers=read_cases(run.evaluation(split, "-numbers.csv")),
+        minutes=float(json.loads(done.read_text(encoding="utf-8"))["minutes"]),
+    )
+
+
+def _computed(study: Study, row: Row, profile: str, folder: Path, split: str) -> Result:
+    _, run = _place(study, row, profile, folder, split)
+    began = time.monotonic()
+    train(
+        study,
+        recipe=row.recipe,
+        profile=profile,
+        marks=row.marks,
+        numbers=row.numbers,
+        seed=row.seed,
+        settings=row.settings,
+        out=run.root,
+        resume=run.config_file.exists(),
+    )
+    evaluate(run.root, split=split)
+    minutes = (time.monotonic() - began) / 60
+    # Written last: a row with this file is done.
+    write_text(run.root / _DONE, json.dumps({"name": row.name, "minutes": round(minutes, 2)}) + "\n")
+    result = stored(study, row, profile, folder, split=split)
+    assert result is not None
+    return result
+
+
+def _place(study: Study, row: Row, profile: str, folder: Path, split: str) -> tuple[RunConfig, RunFolder]:
+    config = resolve(row.recipe, profile, seed=row.seed, marks=row.marks, numbers=row.numbers, settings=row.settings)
+    return config, RunFolder(folder / address(study, config, split))
 
 
 def address(study: Study, config: RunConfig, split: str) -> str:

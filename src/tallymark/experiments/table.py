@@ -13,7 +13,7 @@ from tallymark.data.atomic import write_text
 from tallymark.data.tables import write_table
 from tallymark.engine.scoring import number_scores, overlap_scores
 from tallymark.engine.task import Task
-from tallymark.experiments.compare import difference
+from tallymark.experiments.compare import difference, share
 from tallymark.measure.definition import UNITS
 
 SCORES = ("iou_per_image", "iou_pooled", "dice_per_image", "mark_hit_rate")
@@ -52,7 +52,7 @@ def table_lines(
         scores: of its runs.
         task: names structures and statistics.
         floor: of the rule that the row has to beat.
-        full: of the supervised row.
+        full: of the supervised row; its mean IoU is above 0.
     """
 
     def line(structure: str, own: Scores, low: Scores | None, high: Scores | None) -> dict[str, object]:
@@ -99,6 +99,8 @@ def against(scores: Scores, *, floor: Scores, full: Scores | None) -> dict[str, 
     if full is not None:
         gap = difference(scores.cases, full.cases)
         line |= {"minus_full": gap.mean, "minus_full_low": gap.low, "minus_full_high": gap.high}
+        part = share(scores.cases, full.cases)
+        line |= {"of_full": part.mean, "of_full_low": part.low, "of_full_high": part.high}
     return line
 
 
@@ -139,6 +141,7 @@ def markdown(frame: pd.DataFrame, *, structure: bool = False) -> str:
         "over_floor": "over its floor",
         "beats_floor": "beats it",
         "minus_full": "minus full",
+        "of_full": "share of full",
     }
     shown = {key: label for key, label in columns.items() if key in frame and frame[key].notna().any()}
     lines = ["| " + " | ".join(shown.values()) + " |", "|" + "|".join(["---"] + ["--:"] * (len(shown) - 1)) + "|"]
@@ -153,6 +156,8 @@ def _cell(line: pd.Series, key: str) -> str:
         return ""
     if key in ("over_floor", "minus_full"):
         return f"{100 * value:+.1f} [{100 * line[f'{key}_low']:+.1f}, {100 * line[f'{key}_high']:+.1f}]"
+    if key == "of_full":
+        return f"{value:.2f} [{line['of_full_low']:.2f}, {line['of_full_high']:.2f}]"
     if key == "beats_floor":
         return {"above": "yes", "below": "no, below", "open": "not shown"}[str(value)]
     if key == "paper":
