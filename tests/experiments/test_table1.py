@@ -111,7 +111,7 @@ def test_folds_test_every_image_once(study, tmp_path, monkeypatch):
     ],
 )
 def test_what_cannot_be_computed_is_refused_before_any_run(study, words, says):
-    error = CliRunner().invoke(app, ["--data", str(study), *words]).exception
+    error = CliRunner().invoke(app, ["table1", "--data", str(study), *words]).exception
     assert isinstance(error, TallymarkError)
     assert says in str(error)
     assert not (study / "experiments").exists()
