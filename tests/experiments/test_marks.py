@@ -10,10 +10,13 @@ from typer.testing import CliRunner
 from tallymark.cli.experiments import app
 from tallymark.data.study import Study
 from tallymark.datasets.kinds import parse_marks
-from tallymark.errors import TallymarkError
+from tallymark.engine.recipes import RECIPES, resolve
+from tallymark.errors import ConfigError, TallymarkError
 from tallymark.experiments import grid as grids
+from tallymark.experiments import tune as tuning
 from tallymark.experiments.compare import share
 from tallymark.experiments.marks import MARKS, grid, marks
+from tallymark.experiments.tune import TRIALS, read_tuned, tune
 from tiny import TINY
 
 SHORT = (*TINY, "optim.epochs=1", "losses.grown.warmup=1")
@@ -34,6 +37,48 @@ def test_every_kind_meets_every_recipe_and_full_is_computed_once_a_seed():
     folded = grid(["stroke"], ["grow"], 1, folds=3)
     assert [row.settings for row in folded] == [(f"data.fold={n}/3",) for n in (1, 1, 2, 2, 3, 3)]
     assert all(parse_marks(spec) for spec in MARKS.values())
+
+
+def test_tuned_settings_go_to_their_recipe_alone(tmp_path):
+    (tmp_path / "tuned.json").write_text('{"nnpu": ["losses.nnpu.gamma=0.3"], "paper": []}')
+    tuned = read_tuned(tmp_path / "tuned.json")
+    rows = {row.name: row.settings for row in grid(["click"], ["grow", "nnpu", "paper"], 1, tuned=tuned)}
+    assert rows == {"full": (), "click, grow": (), "click, nnpu": ("losses.nnpu.gamma=0.3",), "click, paper": ()}
+    for content in ("{", "[1]", '{"nnpu": 3}'):
+        (tmp_path / "tuned.json").write_text(content)
+        with pytest.raises(ConfigError, match=r"tuned\.json: not settings that were tuned"):
+            read_tuned(tmp_path / "tuned.json")
+
+
+def test_every_recipe_with_trials_has_as_many_and_all_are_settings():
+    assert set(TRIALS) == set(RECIPES) - {"full"}
+    assert {len(trials) for trials in TRIALS.values()} == {3}
+    for recipe, trials in TRIALS.items():
+        configs = [resolve(recipe, "small", settings=trial) for trial in trials]
+        assert len({config.model_dump_json() for config in configs}) == 3
+
+
+def test_tuning_opens_no_mask_and_chooses_by_held_out_numbers_and_marks(study, tmp_path, monkeypatch):
+    def refuse(self, *arguments):
+        raise AssertionError("a mask was opened")
+
+    (study / "truth.csv").unlink()
+    monkeypatch.setattr(Study, "truth", property(refuse))
+    opened = Study.open(study)
+    monkeypatch.setitem(TRIALS, "paper", ((), ("losses.weak.weight=3",)))
+    frame = tune(opened, ["paper"], "e8", "small", tmp_path, settings=SHORT)
+    assert list(frame["settings"]) == ["", "losses.weak.weight=3"]
+    numbers = opened.numbers()
+    held = np.array([numbers[case.id, opened.statistics[0].name].value for case in opened.split("select")])
+    spread = np.abs(held - np.median(held)).mean()
+    expected = frame["mark_hit_rate"] * (1 - frame["number_error"] / spread).clip(lower=0)
+    assert frame["score"].tolist() == pytest.approx(expected.tolist())
+    assert frame["chosen"].sum() == 1
+    assert frame.loc[frame["chosen"], "score"].item() == frame["score"].max()
+    best = frame[frame["chosen"]].iloc[0]
+    assert read_tuned(tmp_path / "tuned.json") == {"paper": tuple(best["settings"].split())}
+    monkeypatch.setattr(tuning, "train", lambda *_, **__: pytest.fail("trained again"))
+    pd.testing.assert_frame_equal(tune(opened, ["paper"], "e8", "small", tmp_path, settings=SHORT), frame)
 
 
 def test_a_share_is_the_ratio_of_the_means_and_its_interval_is_of_whole_groups():

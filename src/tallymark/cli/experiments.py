@@ -83,6 +83,9 @@ def marks(
     part: Annotated[
         str, typer.Option(help="2/3: the second third of the rows, for several processes side by side.")
     ] = "1/1",
+    tuned: Annotated[
+        Path | None, typer.Option(help="The tuned.json of 'experiment tune': settings of each recipe.")
+    ] = None,
     hours: Annotated[float | None, typer.Option(min=0, help="Begin no row after so many hours.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where rows and table go; STUDY/experiments/marks-PROFILE.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="One setting for every row.")] = None,
@@ -109,6 +112,7 @@ def marks(
         per=per,
         part=_part(part),
         hours=hours,
+        tuned=tuned,
         settings=settings or [],
         console=progress_console(),
     )
@@ -118,6 +122,42 @@ def marks(
         typer.echo("no table yet: the rows of full supervision are not all done")
     else:
         typer.echo(table.read_text(encoding="utf-8"))
+
+
+@app.command("tune")
+def tune(
+    data: Annotated[Path, typer.Option(help="The study folder; it needs no full mask.")],
+    marks: Annotated[str, typer.Option(help="The mark set to learn from and to judge by.")],
+    recipes: Annotated[str, typer.Option(help="Which recipes, with commas.")] = "grow",
+    profile: Annotated[str, typer.Option(help="How large: small (a CPU) or paper (a GPU).")] = "small",
+    seed: Annotated[int, typer.Option(min=0, help="Of every trial.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where trials and table go; STUDY/experiments/tune-PROFILE.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="One setting for every trial.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Try a few settings of each recipe and choose by held-out numbers and marks; no mask is opened.
+
+    Example: `tallymark experiment tune --data my-study --marks click --recipes grow,kervadec,nnpu`
+    """
+    from tallymark.data.study import Study
+    from tallymark.experiments.tune import tune as run_tune
+
+    study = Study.open(data)
+    folder = out or study.folder / "experiments" / f"tune-{profile}"
+    frame = run_tune(
+        study,
+        recipes.split(","),
+        marks,
+        profile,
+        folder,
+        seed=seed,
+        settings=settings or [],
+        console=progress_console(),
+    )
+    if json:
+        print_json({"csv": folder / "tuned.csv", "tuned": folder / "tuned.json"})
+    else:
+        typer.echo(frame.to_string(index=False, float_format="{:.4f}".format))
 
 
 def _either(seeds: int | None, folds: int | None) -> None:

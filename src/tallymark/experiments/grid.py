@@ -154,14 +154,15 @@ def _place(study: Study, row: Row, profile: str, folder: Path, split: str) -> tu
     return config, RunFolder(folder / address(study, config, split))
 
 
-def address(study: Study, config: RunConfig, split: str) -> str:
+def address(study: Study, config: RunConfig, split: str | None) -> str:
     """The name of a row's folder: its recipe and seed, and a hash of all that decides its result.
 
     Settings count as far as they differ from their defaults, so that a new setting, whose default changes nothing,
     leaves every address as it was; where a default itself changes, :data:`GENERATION` is raised. Where it is computed
     (``runtime``) does not count, and names do not: a recipe and a profile count by what they set, marks, numbers and
     masks by their content, a fold by the splits it deals. Marks and numbers that are named count in a
-    run that does not learn from them, too: it is scored by them.
+    run that does not learn from them, too: it is scored by them. Without a split nothing is scored, and the masks do
+    not count unless the run learns from them.
     """
     study = study.fold(config.data.fold)
     decides: dict[str, object] = {
@@ -173,13 +174,14 @@ def address(study: Study, config: RunConfig, split: str) -> str:
         "data": config.data.model_dump(mode="json", exclude_defaults=True, exclude={"marks", "numbers", "fold"}),
         "settings": study.settings.model_dump(mode="json", exclude_defaults=True, exclude={"name", "format", "split"}),
         "cases": [(case.id, case.sha256, case.group, case.split) for case in study.cases],
-        "masks": [
+    }
+    if split is not None or config.reads_masks:
+        decides["masks"] = [
             study.truth.fingerprint(case.id, name)
             for case in study.cases
             for name in study.structures
             if study.truth.has(case.id, name)
-        ],
-    }
+        ]
     if config.reads_numbers or config.data.numbers is not None:
         numbers = study.numbers(config.data.numbers)
         decides["numbers"] = [(*key, number.value, number.low, number.high) for key, number in sorted(numbers.items())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tallymark.errors import ConfigError
 from tallymark.experiments.floors import FIXED, KNOWN, floors
 from tallymark.experiments.grid import Result, Row, by_name, folded, run_grid, stored
 from tallymark.experiments.table import Scores, table_lines, write_tables
+from tallymark.experiments.tune import read_tuned
 
 MARKS = {
     "eroded": "erosion:8%",
@@ -46,7 +47,13 @@ training. Marks: {marks}.
 
 
 def grid(
-    kinds: Sequence[str], recipes: Sequence[str], seeds: int, *, folds: int | None = None, per: Per = "image"
+    kinds: Sequence[str],
+    recipes: Sequence[str],
+    seeds: int,
+    *,
+    folds: int | None = None,
+    per: Per = "image",
+    tuned: Mapping[str, tuple[str, ...]] | None = None,
 ) -> list[Row]:
     """Full supervision, then every recipe on every kind of marks; one seed (or fold) after the other.
 
@@ -56,13 +63,19 @@ def grid(
         seeds: how many, from 0; without ``folds``.
         folds: instead, each row once on each of so many folds, with the number of the fold as its seed.
         per: what is marked at once, an image's structure or each connected component.
+        tuned: settings of a recipe, as :func:`tallymark.experiments.tune.tune` chose them.
 
     Example:
         >>> [row.name for row in grid(["stroke", "click"], ["grow", "paper"], 1)]
         ['full', 'stroke, grow', 'click, grow', 'stroke, paper', 'click, paper']
     """
     rows = [Row(FULL, FULL, mark_set(kinds[0], per))]
-    rows += [Row(f"{kind}, {recipe}", recipe, mark_set(kind, per)) for recipe in recipes for kind in kinds]
+    chosen = tuned or {}
+    rows += [
+        Row(f"{kind}, {recipe}", recipe, mark_set(kind, per), settings=chosen.get(recipe, ()))
+        for recipe in recipes
+        for kind in kinds
+    ]
     if folds is not None:
         return [row for number in range(1, folds + 1) for row in folded(rows, number, folds)]
     return [replace(row, seed=seed) for seed in range(seeds) for row in rows]
@@ -90,6 +103,7 @@ def marks(
     per: Per = "image",
     part: tuple[int, int] = (1, 1),
     hours: float | None = None,
+    tuned: Path | None = None,
     settings: Sequence[str] = (),
     console: Console | None = None,
 ) -> Path | None:
@@ -106,6 +120,7 @@ def marks(
         per: what is marked at once.
         part: (2, 3) computes the second third of the rows, for several processes or machines side by side.
         hours: no row is begun after so many hours.
+        tuned: the ``tuned.json`` of :func:`tallymark.experiments.tune.tune`, settings of each recipe.
         settings: for every row alike.
         console: where progress is shown.
 
@@ -122,9 +137,9 @@ def marks(
     for kind in kinds:
         if mark_set(kind, per) not in study.marks.sets():
             weaken(study, marks=MARKS[kind], mark_set=mark_set(kind, per), per=per)
-    rows = [
-        replace(row, settings=(*settings, *row.settings)) for row in grid(kinds, recipes, seeds, folds=folds, per=per)
-    ]
+    chosen = None if tuned is None else read_tuned(tuned)
+    planned = grid(kinds, recipes, seeds, folds=folds, per=per, tuned=chosen)
+    rows = [replace(row, settings=(*settings, *row.settings)) for row in planned]
     began = time.monotonic()
     for _ in run_grid(study, rows[part[0] - 1 :: part[1]], profile, out / "rows", console=console):
         if hours is not None and time.monotonic() - began > 3600 * hours:
@@ -140,6 +155,7 @@ def marks(
     words = [f"--profile {profile}", f"--seeds {seeds}" if folds is None else f"--folds {folds}"]
     words += [f"--kinds {','.join(kinds)}", f"--recipes {','.join(recipes)}"]
     words += [*([] if per == "image" else [f"--per {per}"]), *(f"--set {shlex.quote(one)}" for one in settings)]
+    words += [] if tuned is None else ["--tuned tuned.json"]
     missing = sum(row.name not in whole for row in rows)
     head = _head(study, there, words, missing)
     runs, pooled = ("seeds", "") if folds is None else ("folds", "the cases of all folds together, ")
