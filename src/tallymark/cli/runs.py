@@ -17,8 +17,8 @@ def train(
     study: Study,
     recipe: Annotated[
         str,
-        typer.Option(help="What is learned from: paper (numbers and marks), full (masks) or a comparator."),
-    ] = "paper",
+        typer.Option(help="How it learns: grow or paper (numbers and marks), full (masks) or a comparator."),
+    ] = "grow",
     profile: Annotated[str, typer.Option(help="How large: small (a CPU) or paper (a GPU).")] = "small",
     marks: Annotated[str | None, typer.Option(help="Mark set; the only one if left away.")] = None,
     numbers: Annotated[str | None, typer.Option(help="Number variant; recorded if left away.")] = None,
@@ -35,7 +35,7 @@ def train(
 ) -> None:
     """Train a recipe on a study.
 
-    Example: `tallymark train my-study --recipe paper --marks e8 --seed 0 --out my-study/runs/first`
+    Example: `tallymark train my-study --marks e8 --seed 0 --out my-study/runs/first`
     """
     from tallymark.engine.train import train as run_training
 

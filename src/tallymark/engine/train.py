@@ -48,7 +48,7 @@ class Run:
 def train(
     study: Study | Path | str,
     *,
-    recipe: str = "paper",
+    recipe: str = "grow",
     profile: str = "small",
     marks: str | None = None,
     numbers: str | None = None,
@@ -63,8 +63,8 @@ def train(
 
     Args:
         study: the study or its folder.
-        recipe: what is learned from: ``paper`` (numbers and marks), ``full`` (masks: the upper bound) or a comparator,
-            see :data:`~tallymark.engine.recipes.RECIPES`.
+        recipe: how it learns: ``grow`` (ours) or ``paper`` from numbers and marks, ``full`` from masks (the upper
+            bound) or a comparator, see :data:`~tallymark.engine.recipes.RECIPES`.
         profile: how large: ``small`` (U-Net, 96 x 96, a CPU) or ``paper`` (DeepLabV3-ResNet50, 256 x 256, a GPU).
         marks: the mark set; None: the only one there is.
         numbers: the number variant; None: recorded, or the only simulated one.
