@@ -10,6 +10,16 @@ from scipy.ndimage import zoom
 from skimage.measure import block_reduce
 
 
+def blocks_of(factor: int, spacing: Sequence[float]) -> tuple[int, ...]:
+    """Pixels along each axis of blocks that are ``factor`` short pixels wide, and about as long in every direction.
+
+    Example:
+        >>> blocks_of(4, (2.0, 0.5, 0.5))
+        (1, 4, 4)
+    """
+    return tuple(max(1, round(factor * min(spacing) / edge)) for edge in spacing)
+
+
 def shrink(
     array: Shaped[np.ndarray, "*fine"], blocks: Sequence[int], of: Callable[..., object] = np.mean
 ) -> Shaped[np.ndarray, "*coarse"]:

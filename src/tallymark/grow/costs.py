@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from tallymark.grow.contrast import likeness
 from tallymark.grow.dynamics import evolve
-from tallymark.grow.order import rank
 from tallymark.grow.scene import Scene
-from tallymark.grow.walker import walker_cost
 
 Ranks = Int[np.ndarray, "*window"]
 
-# Walks end beyond so many times the area; the growth order weighs this much against a walk's log-odds.
-_WALK_REACH, _WALK_ORDER = 3, 2.0
+# How near a blend keeps to where it began, straight growth above all.
+_HOLD = 0.8
 _LOOKS_ROUNDS, _LOOKS_LIMIT = 4, 50.0
 
 
@@ -27,17 +25,22 @@ def euclidean(scene: Scene) -> Ranks:
 
 def paths(scene: Scene) -> Ranks:
     """By distance plus contrast along the cheapest way, then smoothed at the exact area (threshold dynamics)."""
-    return evolve(scene.features, scene.order(scene.rank(scene.paths)), scene.first, scene.pixels, scene.spacing)
+    return _refined(scene, scene.along)
 
 
 def walker(scene: Scene) -> Ranks:
     """By random walks and minimal paths together, then smoothed at the exact area (threshold dynamics)."""
-    far = rank(scene.distance, scene.marks)
-    # Where the area fills most of the window, the walk ends at the farthest pixels there are.
-    outside = (far >= min(_WALK_REACH * scene.pixels, scene.marks.size - 1)) & ~scene.marks | scene.walls
-    odds = walker_cost(scene.picture, scene.marks, outside, scene.spacing)
-    ranks = scene.rank(odds + _WALK_ORDER * scene.order(scene.rank(scene.paths)))
-    return evolve(scene.features, scene.order(ranks), scene.first, scene.pixels, scene.spacing)
+    return _refined(scene, (scene.along + scene.walked) / 2)
+
+
+def blend(scene: Scene) -> Ranks:
+    """By distance as much as by what the image shows: for marks that mirror the outline, as eroded masks do."""
+    order = (2 * scene.order(scene.rank(scene.straight)) + scene.along + scene.walked) / 4
+    return evolve(scene.features, order, scene.first, scene.pixels, scene.spacing, _HOLD)
+
+
+def _refined(scene: Scene, order: Float[np.ndarray, "*window"]) -> Ranks:
+    return evolve(scene.features, order, scene.first, scene.pixels, scene.spacing)
 
 
 def appearance(scene: Scene) -> Ranks:
@@ -69,6 +72,7 @@ COSTS: dict[str, Callable[[Scene], Ranks]] = {
     "euclidean": euclidean,
     "paths": paths,
     "walker": walker,
+    "blend": blend,
     "appearance": appearance,
 }
 # These look at the whole image; the others at what lies around the marks.

@@ -8,15 +8,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from tallymark.grow.contrast import likeness
+from tallymark.grow.contrast import curved_likeness
 from tallymark.grow.order import lowest, rank
 
 # Width of the smoothing and of the ring outside, as shares of the thickness: a disc's is its radius.
-_SMOOTHING, _RING = 0.14, 0.6
-# Weight of a unit of log-likelihood ratio, and of a unit of growth order, against a membership of 0 or 1.
-_LIKENESS, _ORDER = 0.03, 0.1
+_SMOOTHING, _RING = 0.18, 0.6
+# Weights of a unit of log-likelihood ratio, and of a unit of growth order, against a membership of 0 or 1.
+_LIKENESS, _ORDER = 0.03, 0.2
 _LIMIT = 3.0
-_ROUNDS = 8
+_ROUNDS = 16
 # A mask of which less than this share changes in a round has come to rest.
 _REST = 0.005
 # Half of a disc's pixels lie deeper than 0.29 of its radius.
@@ -29,15 +29,17 @@ def evolve(
     first: Bool[np.ndarray, "*space"],
     pixels: int,
     spacing: Sequence[float],
+    hold: float = _ORDER,
 ) -> Int[np.ndarray, "*space"]:
     """Refine a growth: blur the mask, add what the image says, keep the best ``pixels`` pixels; again until it rests.
 
     Args:
-        features: of every pixel; smoothed intensities.
+        features: of every pixel; smoothed intensities and textures.
         order: of the growth to begin with: below 1 inside, above 1 outside, infinite where no mask may be.
         first: pixels that belong to the mask in any case.
         pixels: area of the mask; >= 1.
         spacing: edge of a pixel along each axis.
+        hold: weight of a unit of growth order against a membership of 0 or 1: how near the mask keeps to its beginning.
 
     Returns:
         Ranks as :func:`tallymark.grow.order.rank` gives them; the mask is where they are below ``pixels``.
@@ -62,12 +64,12 @@ def evolve(
     blur = [max(_SMOOTHING * size / edge, 0.5 * min(spacing) / edge) for edge in spacing]
     flat = features.reshape(-1, features.shape[-1])
     # Beyond a few times the area all places are equally far; infinite stays infinite.
-    pull = _ORDER * np.where(np.isfinite(order), np.minimum(order, 5.0), np.inf)
+    pull = hold * np.where(np.isfinite(order), np.minimum(order, 5.0), np.inf)
     for _ in range(_ROUNDS):
         ring = ~mask & (distance_transform_edt(~mask, sampling=spacing) <= _RING * size)
         if min(int(mask.sum()), int(ring.sum())) < 2 * flat.shape[1] + 2:
             break  # too few pixels to tell the sides apart
-        ratio = likeness(flat, mask.ravel(), ring.ravel(), _LIMIT).reshape(mask.shape)
+        ratio = curved_likeness(flat, mask.ravel(), ring.ravel(), _LIMIT).reshape(mask.shape)
         cost = pull - gaussian_filter(mask.astype(np.float32), blur, truncate=3.0) - _LIKENESS * ratio
         previous, mask = mask, lowest(cost, first, pixels)
         if np.count_nonzero(mask != previous) <= _REST * pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,10 @@ from scipy.ndimage import label
 from tallymark.errors import ConfigError, GeometryError
 from tallymark.grow.area import Area, AreaLike
 from tallymark.grow.choose import choose, judge
-from tallymark.grow.costs import COSTS, EVERYWHERE, Ranks, appearance, looks
+from tallymark.grow.coarse import blocks_of, enlarge
+from tallymark.grow.costs import COSTS, EVERYWHERE, Ranks, appearance, euclidean, looks
+from tallymark.grow.dynamics import thickness
+from tallymark.grow.order import lowest
 from tallymark.grow.scene import Scene
 from tallymark.grow.window import touches, window_of
 
@@ -21,6 +25,9 @@ _SPREAD, _ENLARGE = 4, 2.5
 # Looks alone are trusted where they find this share of the marks without having been told to.
 _FOUND = 0.9
 _MANY = 3
+# A window of more pixels (voxels) is looked at on a coarser grid, where structures stay so many pixels thick.
+_MOST = {2: 2**15, 3: 2**16}
+_THICK = 8
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,8 @@ def grow(
             does not show the structure.
         image: in [0, 1], of the shape of the marks, or with a last axis of channels. Without it growth is straight.
         spacing: edge of a pixel along each axis, in any unit; None: all alike.
-        cost: ``euclidean``, ``paths``, ``walker``, ``appearance`` (see :mod:`tallymark.grow.costs`) or ``auto``, which
-            chooses without any full mask.
+        cost: ``euclidean``, ``paths``, ``walker``, ``blend``, ``appearance`` (see
+            :mod:`tallymark.grow.costs`) or ``auto``, which chooses without any full mask.
         excluded: True where someone marked "not this": never in the mask, and a wall that growth goes around. A pixel
             that is marked both ways belongs to the structure.
         trust: the marks belong to the mask in any case; False where some may lie outside of the structure. More marks
@@ -181,7 +188,7 @@ def grown(
     pixels = marks.size if wanted in EVERYWHERE else _SPREAD * reach
     while True:
         scene = _scene(marks, walls, image, area, spacing, trust, min(pixels, marks.size))
-        name, ranks = choose(scene) if wanted == "auto" else (wanted, COSTS[wanted](scene))
+        name, ranks = ordered(scene, wanted)
         if not touches(ranks < reach, scene.box, marks.shape):
             break
         pixels = round(_ENLARGE * pixels)
@@ -192,6 +199,47 @@ def grown(
         if looked is not None and judge(everywhere, looked) > judge(scene, ranks):
             return "appearance", looked, everywhere
     return name, ranks, scene
+
+
+def ordered(scene: Scene, cost: str) -> tuple[str, Ranks]:
+    """The name of the cost, and the ranks.
+
+    A large window is looked at on a coarser grid, since no cost heeds what is finer than its smoothing; its order is
+    interpolated, so that outlines are as fine as ever.
+    """
+    if cost == "euclidean" or cost in EVERYWHERE:
+        return cost, COSTS[cost](scene)
+    blocks = coarsest(scene)
+    small = scene.shrunk(blocks)
+    name, ranks = choose(small) if cost == "auto" else (cost, COSTS[cost](small))
+    if name == "euclidean":
+        return name, euclidean(scene)
+    if set(blocks) == {1}:
+        return name, ranks
+    order = small.order(ranks)
+    # What only the coarse grid's walls close off comes last.
+    order = np.where(np.isfinite(order), order, order[np.isfinite(order)].max())
+    return name, scene.rank(np.where(scene.closed, np.inf, enlarge(order, blocks, scene.marks.shape)))
+
+
+def coarsest(scene: Scene) -> tuple[int, ...]:
+    """Blocks that leave few enough pixels, but of the structure's thickness enough.
+
+    Example:
+        >>> marks = np.zeros((400, 400), dtype=bool)
+        >>> marks[200, 200] = True
+        >>> distance = np.hypot(*(np.indices(marks.shape) - 200))
+        >>> box = (slice(0, 400), slice(0, 400))
+        >>> coarsest(Scene(marks, ~marks & marks, None, distance, 8000, (1.0, 1.0), box, marks.shape))
+        (3, 3)
+    """
+    axes = scene.marks.ndim
+    factor = math.ceil((scene.marks.size / _MOST[axes]) ** (1 / axes))
+    if factor > 1:
+        rough = scene.shrunk(blocks_of(factor, scene.spacing))
+        thick = thickness(lowest(rough.distance, rough.marks, rough.pixels), rough.spacing) / min(scene.spacing)
+        factor = min(factor, max(1, int(thick / _THICK)))
+    return blocks_of(factor, scene.spacing)
 
 
 def _looked(scene: Scene) -> Ranks | None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from skimage.segmentation import random_walker
 
-from tallymark.grow.coarse import enlarge, shrink
+from tallymark.grow.coarse import blocks_of, enlarge, shrink
 
 # How strongly a difference of intensity holds a walker back; in scikit-image's units of the image's own spread.
 _BETA = 1500
@@ -49,8 +49,7 @@ def walker_cost(
     shape = marks.shape
     if np.ptp(image) == 0:
         return np.zeros(shape)
-    factor = math.ceil((marks.size / _MOST) ** (1 / marks.ndim))
-    blocks = tuple(max(1, round(factor * min(spacing) / edge)) for edge in spacing)
+    blocks = blocks_of(math.ceil((marks.size / _MOST) ** (1 / marks.ndim)), spacing)
     edges = [edge * block for edge, block in zip(spacing, blocks, strict=True)]
     image = shrink(image, (*blocks, 1))
     marks, outside = (shrink(seeds, blocks, np.max) for seeds in (marks, outside))
