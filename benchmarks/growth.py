@@ -64,7 +64,7 @@ def main() -> None:
     """Print the table."""
     for shape, costs in (
         ((512, 512), ("euclidean", "paths", "walker", "auto")),
-        ((128, 256, 256), ("euclidean", "paths")),
+        ((128, 256, 256), ("euclidean", "paths", "walker", "auto")),
     ):
         image, mask, marks = lesion(shape)
         area = int(mask.sum())

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
+from scipy.stats import multivariate_normal
+from skimage.measure import block_reduce
 
 from tallymark.grow import grow
-from tallymark.grow.contrast import separation
+from tallymark.grow.coarse import shrink, shrink_mask
+from tallymark.grow.contrast import curved_likeness, separation
 
 
 def disc(shape: tuple[int, ...], centre: tuple[float, ...], radius: float) -> np.ndarray:
@@ -75,7 +79,7 @@ def test_in_pure_noise_growth_stays_near_the_marks(seed: int) -> None:
     assert not (mask & ~disc((80, 80), (40, 40), 30)).any()
 
 
-@pytest.mark.parametrize("cost", ["euclidean", "paths", "walker", "auto"])
+@pytest.mark.parametrize("cost", ["euclidean", "paths", "walker", "blend", "auto"])
 def test_the_same_call_gives_the_same_and_a_mirror_image_its_mirror(cost: str) -> None:
     blob = disc((70, 64), (33, 30), 14)
     image, marks = noisy(blob), disc((70, 64), (29, 24), 3)
@@ -86,6 +90,72 @@ def test_the_same_call_gives_the_same_and_a_mirror_image_its_mirror(cost: str) -
     for axes in ((0,), (1,), (0, 1)):
         mirrored = grow(np.flip(marks, axes), area, np.flip(image, axes), cost=cost).mask
         assert iou(np.flip(mirrored, axes), growth.mask) > 0.95
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_eroded_marks_keep_near_straight_growth_where_contrast_is_low(seed: int) -> None:
+    shape = (96, 96)
+    row, column = np.indices(shape) - 48
+    blob = (row / 19) ** 2 + (column / 32) ** 2 <= 1
+    depth = distance_transform_edt(blob)
+    marks = depth >= np.quantile(depth[blob], 0.9)
+    image = 0.4 + 0.02 * blob + 0.1 * np.random.default_rng(seed).standard_normal(shape)
+    area = int(blob.sum())
+    growth = grow(marks, area, image.clip(0, 1))
+    assert growth.cost in {"euclidean", "blend"}
+    assert iou(growth.mask, blob) > max(0.93, iou(grow(marks, area, image.clip(0, 1), cost="paths").mask, blob))
+
+
+def test_marks_off_the_middle_do_not_count_as_eroded() -> None:
+    blob = disc((96, 96), (48, 48), 28)
+    marks = disc((96, 96), (48, 34), 7)
+    growth = grow(marks, int(blob.sum()), noisy(blob))
+    assert growth.cost not in {"euclidean", "blend"}
+    assert iou(growth.mask, blob) > 0.93
+
+
+@pytest.mark.parametrize("cost", ["paths", "walker", "auto"])
+def test_a_large_image_grows_as_its_small_copy_does(cost: str) -> None:
+    middle, radius = (150, 140), 90
+    blob = disc((300, 300), middle, radius)
+    marks = disc((300, 300), (150, 90), 20)
+    growth = grow(marks, int(blob.sum()), noisy(blob), cost=cost)
+    assert growth.mask.sum() == blob.sum()
+    assert iou(growth.mask, blob) > 0.93
+
+
+def test_on_a_coarse_grid_walls_hold_and_gaps_lead_on() -> None:
+    blob = disc((300, 300), (150, 150), 90)
+    walls = np.zeros_like(blob)
+    walls[:, 160] = True
+    marks, image = disc((300, 300), (150, 110), 15), noisy(blob)
+    held = grow(marks, 20000, image, cost="paths", excluded=walls)
+    assert held.mask.sum() == held.mask[:, :160].sum() == 20000
+    assert np.isinf(held.order[:, 160:]).all()
+    walls[150, 160] = False
+    through = grow(marks, 160 * 300 + 500, image, cost="paths", excluded=walls)
+    assert through.mask.sum() == 160 * 300 + 500
+    assert through.mask[:, 161:].any()
+
+
+def test_curved_likeness_is_the_ratio_of_two_normal_densities() -> None:
+    rng = np.random.default_rng(0)
+    inside = np.arange(600) < 300
+    features = np.where(inside[:, None], rng.normal(0, 0.3, (600, 3)), rng.normal(0.2, 1.0, (600, 3)))
+    densities = [
+        multivariate_normal(sample.mean(axis=0), np.cov(sample.T) + 1e-4 * np.eye(3)).logpdf(features)
+        for sample in (features[inside], features[~inside])
+    ]
+    expected = np.clip(densities[0] - densities[1], -5, 5)
+    assert np.allclose(curved_likeness(features, inside, ~inside, limit=5.0), expected)
+
+
+@pytest.mark.parametrize(("shape", "blocks"), [((7, 12), (2, 3)), ((5, 6, 9), (1, 2, 2)), ((4, 4, 3), (2, 2, 1))])
+def test_block_means_are_those_of_a_slow_reduction(shape: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).random(shape)
+    padded = np.pad(array, [(0, -length % block) for length, block in zip(shape, blocks, strict=True)], mode="edge")
+    assert np.allclose(shrink(array, blocks), block_reduce(padded, blocks, np.mean))
+    assert np.array_equal(shrink_mask(array > 0.7, blocks), block_reduce(padded > 0.7, blocks, np.max))
 
 
 def test_channels_that_say_the_same_change_nothing() -> None:

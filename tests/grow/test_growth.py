@@ -156,6 +156,16 @@ def test_growth_does_not_leak_through_walls(cost: str) -> None:
     assert np.isinf(full.order[:, 15:]).all()
 
 
+def test_a_large_window_of_a_volume_is_exact_whatever_the_spacing() -> None:
+    ball = disc((24, 96, 96), (12, 48, 48), 11) | disc((24, 96, 96), (12, 40, 56), 11)
+    image = 0.3 + 0.4 * ball + 0.05 * np.random.default_rng(0).standard_normal(ball.shape)
+    marks = disc(ball.shape, (12, 48, 48), 2)
+    for spacing in (None, (4.0, 1.0, 1.0)):
+        for cost in ("paths", "auto"):
+            growth = grow(marks, 30000, image.clip(0, 1), spacing, cost)
+            check(growth, marks, 30000, np.zeros_like(marks), trust=True)
+
+
 def test_growth_goes_around_a_wall_through_a_gap_far_away() -> None:
     walls = np.zeros((60, 60), dtype=bool)
     walls[1:, 4] = True

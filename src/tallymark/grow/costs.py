@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tallymark.grow.contrast import likeness
-from tallymark.grow.dynamics import evolve
+from tallymark.grow.contrast import likeness, steepness
+from tallymark.grow.dynamics import evolve, sides, thickness
+from tallymark.grow.paths import path_cost
 from tallymark.grow.scene import Scene
 
 Ranks = Int[np.ndarray, "*window"]
@@ -29,8 +30,32 @@ def paths(scene: Scene) -> Ranks:
 
 
 def walker(scene: Scene) -> Ranks:
-    """By random walks and minimal paths together, then smoothed at the exact area (threshold dynamics)."""
+    """By random walks, then smoothed at the exact area (threshold dynamics)."""
+    return _refined(scene, scene.walked)
+
+
+def consensus(scene: Scene) -> Ranks:
+    """By the mean order of random walks and minimal paths, then smoothed at the exact area (threshold dynamics)."""
     return _refined(scene, (scene.along + scene.walked) / 2)
+
+
+def revised(scene: Scene, ranks: Ranks | None = None) -> Ranks:
+    """Minimal paths a second time, mixed with a first growth: a step is as dear as it looks unlike that.
+
+    The surroundings of a click show little of a structure; what grew from it shows more.
+
+    Args:
+        scene: to grow in.
+        ranks: of the first growth; None: the consensus of paths and walks.
+    """
+    ranks = consensus(scene) if ranks is None else ranks
+    mask = ranks < scene.pixels
+    ratio = sides(scene.features, mask, thickness(mask, scene.spacing), scene.spacing)
+    if ratio is None:
+        return ranks
+    step = 2.0 / (1.0 + np.exp(ratio)) + 2.0 * steepness(scene.smooth, scene.spacing)
+    along = scene.straight + path_cost(step, scene.marks, scene.walls, scene.spacing)
+    return _refined(scene, (scene.order(scene.rank(along)) + scene.order(ranks)) / 2)
 
 
 def blend(scene: Scene) -> Ranks:
@@ -72,6 +97,8 @@ COSTS: dict[str, Callable[[Scene], Ranks]] = {
     "euclidean": euclidean,
     "paths": paths,
     "walker": walker,
+    "consensus": consensus,
+    "revised": revised,
     "blend": blend,
     "appearance": appearance,
 }

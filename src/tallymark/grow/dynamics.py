@@ -62,19 +62,43 @@ def evolve(
     cost, mask = order, lowest(order, first, pixels)
     size = thickness(mask, spacing)
     blur = [max(_SMOOTHING * size / edge, 0.5 * min(spacing) / edge) for edge in spacing]
-    flat = features.reshape(-1, features.shape[-1])
     # Beyond a few times the area all places are equally far; infinite stays infinite.
     pull = hold * np.where(np.isfinite(order), np.minimum(order, 5.0), np.inf)
     for _ in range(_ROUNDS):
-        ring = ~mask & (distance_transform_edt(~mask, sampling=spacing) <= _RING * size)
-        if min(int(mask.sum()), int(ring.sum())) < 2 * flat.shape[1] + 2:
-            break  # too few pixels to tell the sides apart
-        ratio = curved_likeness(flat, mask.ravel(), ring.ravel(), _LIMIT).reshape(mask.shape)
+        ratio = sides(features, mask, size, spacing)
+        if ratio is None:
+            break
         cost = pull - gaussian_filter(mask.astype(np.float32), blur, truncate=3.0) - _LIKENESS * ratio
         previous, mask = mask, lowest(cost, first, pixels)
         if np.count_nonzero(mask != previous) <= _REST * pixels:
             break
     return rank(cost, first)
+
+
+def sides(
+    features: Float[np.ndarray, "*space c"], mask: Bool[np.ndarray, "*space"], size: float, spacing: Sequence[float]
+) -> Float[np.ndarray, "*space"] | None:
+    """How much more each pixel looks like a mask than like the ring around it; None: too few pixels to tell them apart.
+
+    Args:
+        features: of every pixel.
+        mask: one side; the other is as wide a ring as goes with its thickness.
+        size: thickness of the mask.
+        spacing: edge of a pixel along each axis.
+
+    Returns:
+        Log-likelihood ratio, within +-3.
+
+    Example:
+        >>> row = np.arange(20.0)[:, None, None] % 7
+        >>> sides(row, row[..., 0] > 3, 2.0, (1.0, 1.0)) is None
+        False
+    """
+    ring = ~mask & (distance_transform_edt(~mask, sampling=spacing) <= _RING * size)
+    if min(int(mask.sum()), int(ring.sum())) < 2 * features.shape[-1] + 2:
+        return None
+    flat = features.reshape(-1, features.shape[-1])
+    return curved_likeness(flat, mask.ravel(), ring.ravel(), _LIMIT).reshape(mask.shape)
 
 
 def thickness(mask: Bool[np.ndarray, "*space"], spacing: Sequence[float]) -> float:

@@ -73,7 +73,7 @@ def grow(
             does not show the structure.
         image: in [0, 1], of the shape of the marks, or with a last axis of channels. Without it growth is straight.
         spacing: edge of a pixel along each axis, in any unit; None: all alike.
-        cost: ``euclidean``, ``paths``, ``walker``, ``blend``, ``appearance`` (see
+        cost: ``euclidean``, ``paths``, ``walker``, ``consensus``, ``revised``, ``blend``, ``appearance`` (see
             :mod:`tallymark.grow.costs`) or ``auto``, which chooses without any full mask.
         excluded: True where someone marked "not this": never in the mask, and a wall that growth goes around. A pixel
             that is marked both ways belongs to the structure.
@@ -214,7 +214,7 @@ def ordered(scene: Scene, cost: str) -> tuple[str, Ranks]:
     name, ranks = choose(small) if cost == "auto" else (cost, COSTS[cost](small))
     if name == "euclidean":
         return name, euclidean(scene)
-    if set(blocks) == {1}:
+    if small is scene:
         return name, ranks
     order = small.order(ranks)
     # What only the coarse grid's walls close off comes last.
@@ -236,7 +236,7 @@ def coarsest(scene: Scene) -> tuple[int, ...]:
     axes = scene.marks.ndim
     factor = math.ceil((scene.marks.size / _MOST[axes]) ** (1 / axes))
     if factor > 1:
-        rough = scene.shrunk(blocks_of(factor, scene.spacing))
+        rough = replace(scene, image=None).shrunk(blocks_of(factor, scene.spacing))
         thick = thickness(lowest(rough.distance, rough.marks, rough.pixels), rough.spacing) / min(scene.spacing)
         factor = min(factor, max(1, int(thick / _THICK)))
     return blocks_of(factor, scene.spacing)

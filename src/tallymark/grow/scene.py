@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import label
 
-from tallymark.grow.coarse import shrink
+from tallymark.grow.coarse import shrink, shrink_mask
 from tallymark.grow.contrast import SCALE, SCALES, contrast, sigmas, smoothed, textures
 from tallymark.grow.dynamics import depth_of
 from tallymark.grow.order import lowest, order_of, rank
@@ -135,10 +135,12 @@ class Scene:
 
     def shrunk(self, blocks: Sequence[int]) -> Scene:
         """The same scene on a coarser grid, one pixel for each block: marked, or a wall, where any of its pixels is."""
-        marks = shrink(self.marks, blocks, np.max)
+        if set(blocks) == {1}:
+            return self
+        marks = shrink_mask(self.marks, blocks)
         return Scene(
             marks=marks,
-            walls=shrink(self.walls, blocks, np.max) & ~marks,
+            walls=shrink_mask(self.walls, blocks) & ~marks,
             image=None if self.image is None else shrink(self.image, (*blocks, 1)),
             distance=np.where(marks, 0.0, shrink(self.distance, blocks)),
             pixels=max(1, round(self.pixels / math.prod(blocks))),

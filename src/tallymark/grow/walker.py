@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from skimage.segmentation import random_walker
 
-from tallymark.grow.coarse import blocks_of, enlarge, shrink
+from tallymark.grow.coarse import blocks_of, enlarge, shrink, shrink_mask
 
 # How strongly a difference of intensity holds a walker back; in scikit-image's units of the image's own spread.
 _BETA = 1500
@@ -52,7 +52,7 @@ def walker_cost(
     blocks = blocks_of(math.ceil((marks.size / _MOST) ** (1 / marks.ndim)), spacing)
     edges = [edge * block for edge, block in zip(spacing, blocks, strict=True)]
     image = shrink(image, (*blocks, 1))
-    marks, outside = (shrink(seeds, blocks, np.max) for seeds in (marks, outside))
+    marks, outside = (shrink_mask(seeds, blocks) for seeds in (marks, outside))
     labels = np.where(marks, 1, np.where(outside, 2, 0))
     probability = (labels == 1).astype(np.float64)
     if (labels == 0).any() and (labels == 2).any():
