@@ -127,7 +127,9 @@ class GrownTerm(_Section):
     """Marks grown to the known area as labels; later the averaged network's own outline, cut to that area."""
 
     weight: Weight = 0.0
-    cost: Literal["auto", "euclidean", "paths", "walker", "appearance", "candidates"] = "auto"
+    cost: Literal[
+        "auto", "euclidean", "paths", "walker", "consensus", "blend", "revised", "appearance", "candidates"
+    ] = "auto"
     weights: str | None = Field(default=None, description="folder of a SAM or MedSAM, for the cost candidates")
     band: Share = Field(default=0.0, description="pixels of which the growth is less sure than this are left out")
     warmup: Share = Field(default=0.35, description="share of the training on grown marks alone; 1: all of it")

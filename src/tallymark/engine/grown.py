@@ -21,7 +21,7 @@ from tallymark.engine.known_size import KnownFractions
 from tallymark.grow import Growth
 
 # Raised when growth changes: what an older one left in the cache is then not used.
-_FORMAT = 2
+_FORMAT = 3
 # In-plane side, in pixels, at which larger images are grown: outlines are coarser than this, speckle is not, and time
 # grows with the area. A network that sees more gets more.
 _SIDE = 256
