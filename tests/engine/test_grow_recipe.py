@@ -116,7 +116,7 @@ def test_what_is_unknown_has_no_weight_and_an_exact_zero_is_background(study) ->
         assert batch.grown[2].max() == 0
     # Where no number says how much, an unsure network teaches itself no more than the marks say.
     unsure = torch.randn_like(batch.grown).clamp(-1, 1)
-    taught = taught_labels(batch, unsure, study_task(opened), config.losses.grown)
+    taught = taught_labels(batch, unsure[None], study_task(opened), config.losses.grown)
     assert torch.equal(taught.certainty[0] == 1, batch.marks[0])
     assert taught.certainty[1].min() == 1
 
@@ -128,7 +128,7 @@ def test_taught_labels_keep_the_area_and_the_marks(study) -> None:
     batch = batches.__getitems__(range(len(batches)))
     generator = torch.Generator().manual_seed(0)
     logit = torch.randn(batch.grown.shape, generator=generator) * 3
-    taught = taught_labels(batch, logit, study_task(opened), config.losses.grown)
+    taught = taught_labels(batch, logit[None], study_task(opened), config.losses.grown)
     pixels = batch.grown[0, 0].numel()
     expected = torch.floor(batch.value[:, 0] * pixels + 0.5)
     assert torch.equal(taught.grown.sum(dim=(1, 2, 3)), expected)
@@ -145,11 +145,13 @@ def test_without_a_number_the_confident_pixels_and_the_marks_teach(study) -> Non
     logit = torch.full_like(batch.grown, -9.0)
     logit[..., :10] = 9.0
     logit[..., 10:20] = 1.0  # p = .73, below the .95 that it takes
-    taught = taught_labels(batch, logit, study_task(opened), config.losses.grown)
+    taught = taught_labels(batch, logit[None], study_task(opened), config.losses.grown)
     sure = taught.certainty == 1
     assert torch.equal(sure, (logit.abs() > 2) | batch.marks)
     assert torch.equal(taught.grown[sure] == 1, ((logit > 0) | batch.marks)[sure])
-    none = taught_labels(batch, logit, study_task(opened), config.losses.grown.model_copy(update={"confident": 1.0}))
+    none = taught_labels(
+        batch, logit[None], study_task(opened), config.losses.grown.model_copy(update={"confident": 1.0})
+    )
     assert none.certainty.max() == 0
 
 
@@ -164,7 +166,7 @@ def test_full_masks_among_marked_images_are_the_labels_of_their_images(study) ->
     logit = torch.randn_like(batch.grown)
     for labels in (
         grown_labels(batch, config.losses.grown),
-        taught_labels(batch, logit, study_task(opened), config.losses.grown),
+        taught_labels(batch, logit[None], study_task(opened), config.losses.grown),
     ):
         assert torch.equal(labels.grown[batch.masked], plain.truth[batch.masked].float())
         assert labels.certainty[batch.masked].min() == 1
@@ -206,6 +208,48 @@ def test_trains_on_masks_marks_numbers_and_bare_images_together(study) -> None:
     run = train(study, recipe="grow", numbers="as kept", settings=settings)
     metrics = pd.read_csv(run.folder.metrics_file)
     assert metrics["train/total"].iloc[-1] < metrics["train/total"].iloc[0]
+
+
+def test_an_image_on_which_two_views_disagree_falls_back_to_its_growth(study) -> None:
+    opened = Study.open(study)
+    case = next(case for case in opened.split("train") if opened.marks.labels(case.id, "e8"))
+    config = resolve("grow", "small", settings=(*TINY, "losses.grown.anchor=0.25"))
+    batch = CaseBatches(opened, [case], config).__getitems__([0])
+    count = int(torch.floor(batch.value[0, 0] * 32 * 32 + 0.5))
+    one, other = torch.full((2, *batch.grown.shape), -5.0)
+    one.flatten()[:count] = 5.0
+    other.flatten()[-count:] = 5.0
+    half = one.clone()
+    half.flatten()[: count // 2] = -5.0
+    half.flatten()[count : count + count // 2] = 5.0
+
+    def kept(*views: torch.Tensor, **update: object) -> float:
+        """Share of the growth in the label, read off where it has a pixel that the outline has not."""
+        term = config.losses.grown.model_copy(update={"reach": 99.0, "pull": 0.0, "trust": False} | update)
+        outline = project(torch.stack(views).mean(dim=0), batch.value, batch.low, batch.high)
+        apart = (batch.grown == 1) & (outline == 0)
+        assert apart.any()
+        return taught_labels(batch, torch.stack(views), study_task(opened), term).grown[apart].mean().item()
+
+    assert kept(one, one) == pytest.approx(0.25, abs=1e-6)
+    assert kept(one) == pytest.approx(0.25, abs=1e-6)
+    assert kept(one, half) == pytest.approx(1 - 0.75 * (count - count // 2) / count, abs=1e-6)
+    assert kept(one, other) == pytest.approx(1.0, abs=1e-6)
+    assert kept(one, other, guard=False) == pytest.approx(0.25, abs=1e-6)
+
+
+def test_marks_that_may_err_are_not_forced_into_the_label(study) -> None:
+    opened = Study.open(study)
+    case = next(case for case in opened.split("train") if opened.marks.labels(case.id, "e8"))
+    for trust in (True, False):
+        config = resolve("grow", "small", settings=(*TINY, f"losses.grown.trust={str(trust).lower()}"))
+        batch = CaseBatches(opened, [case], config).__getitems__([0])
+        # A network that is sure that the marks are wrong.
+        logit = torch.where(batch.marks, -99.0, 1.0)
+        taught = taught_labels(
+            batch, logit[None], study_task(opened), config.losses.grown.model_copy(update={"anchor": 0.0})
+        )
+        assert bool((taught.grown[batch.marks] == 1).all()) == trust
 
 
 # --- projection -------------------------------------------------------------------------------------------------------

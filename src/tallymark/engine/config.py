@@ -131,10 +131,14 @@ class GrownTerm(_Section):
         "auto", "euclidean", "paths", "walker", "consensus", "blend", "revised", "appearance", "candidates"
     ] = "auto"
     weights: str | None = Field(default=None, description="folder of a SAM or MedSAM, for the cost candidates")
+    trust: bool = Field(default=True, description="marks belong to the label in any case; false: some may lie outside")
     band: Share = Field(default=0.0, description="pixels of which the growth is less sure than this are left out")
     warmup: Share = Field(default=0.35, description="share of the training on grown marks alone; 1: all of it")
     anchor: Share = Field(default=0.25, description="share that grown marks keep in the label afterwards")
-    pull: Weight = Field(default=1.0, description="logits that a place in the order of growth is worth")
+    guard: bool = Field(
+        default=True, description="keep the more of the growth, the less the network agrees with itself"
+    )
+    pull: Weight = Field(default=4.0, description="logits that a place in the order of growth is worth")
     reach: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
         default=3.0, description="only so many times the area, in the order of growth, can be labelled"
     )

@@ -65,11 +65,12 @@ def grower(term: GrownTerm, accelerator: str = "cpu") -> Grower:
             expected="both or neither",
             remedy="--set losses.grown.cost=candidates --set losses.grown.weights=FOLDER",
         )
+    key = "" if term.trust else " of marks that may err"
     if term.weights is None:
-        return Grower(term.cost, partial(grow_together, cost=term.cost))
+        return Grower(term.cost + key, partial(grow_together, cost=term.cost, trust=term.trust))
     on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     network = PromptableNetwork(term.weights, "cuda" if on_gpu else "cpu")
-    return Grower(f"{_CANDIDATES} of {network.sha256}", partial(_each_alone, network=network))
+    return Grower(f"{_CANDIDATES} of {network.sha256}{key}", partial(_each_alone, network=network, trust=term.trust))
 
 
 def _each_alone(
@@ -80,11 +81,12 @@ def _each_alone(
     *,
     excluded: Mapping[str, Bool[np.ndarray, "*space"]],
     network: PromptableNetwork,
+    trust: bool,
 ) -> dict[str, Growth]:
     """A network's candidates of each structure, the marks of the others as walls; they may overlap."""
     grown = {}
     for name, own in marks.items():
         others = [mask for other, mask in marks.items() if other != name]
         walls = np.logical_or.reduce([excluded[name], *others])
-        grown[name] = grow_candidates(own, areas[name], image, network.look, spacing, excluded=walls)
+        grown[name] = grow_candidates(own, areas[name], image, network.look, spacing, excluded=walls, trust=trust)
     return grown

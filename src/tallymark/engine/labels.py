@@ -33,7 +33,7 @@ def grown_labels(batch: Batch, config: GrownTerm) -> Batch:
     return _masks_first(batch._replace(certainty=sure.float()))
 
 
-def taught_labels(batch: Batch, logit: Float[Tensor, "b k *space"], task: Task, config: GrownTerm) -> Batch:
+def taught_labels(batch: Batch, views: Float[Tensor, "v b k *space"], task: Task, config: GrownTerm) -> Batch:
     """The averaged network's outline, cut to the known area, with a share of the grown marks against drift.
 
     Pixels are ranked by ``logit - pull * order``: what the network sees, and how far growth is from them. Marks are
@@ -41,9 +41,12 @@ def taught_labels(batch: Batch, logit: Float[Tensor, "b k *space"], task: Task, 
     is ranked by the network alone. Where the size is not known, there is nothing to cut to: the network's own outline
     is the label, and only its confident pixels count. A full mask, where one is read, is the label.
 
+    The guard needs no mask: where the outlines of two views overlap by a share a, both cut to the size, the grown marks
+    keep 1 - (1 - anchor) a of the label. A network that does not know an image falls back to its growth.
+
     Args:
         batch: with grown marks, their order and the kept numbers.
-        logit: of the averaged network, on the batch's own images.
+        views: logits of the averaged network on the batch's own images, seen straight and mirrored.
         task: says what the numbers mean.
         config: weights of the parts.
 
@@ -59,6 +62,7 @@ def taught_labels(batch: Batch, logit: Float[Tensor, "b k *space"], task: Task, 
     assert batch.marks is not None
     assert batch.excluded is not None
     sizes = known_fractions(task, batch)
+    logit = views.mean(dim=0)
     axes = tuple(range(2, batch.grown.ndim))
     has_growth = (batch.certainty > 0).any(dim=axes, keepdim=True)
     reach = config.reach ** (1 / len(axes))
@@ -66,11 +70,13 @@ def taught_labels(batch: Batch, logit: Float[Tensor, "b k *space"], task: Task, 
     outline = project(
         logit - config.pull * torch.where(has_growth, batch.order, 0.0),
         *sizes,
-        forced=batch.marks,
+        forced=batch.marks if config.trust else None,
         barred=excluded | (has_growth & (batch.order > reach)),
         temperature=config.temperature,
     )
-    anchor = torch.where(has_growth, config.anchor, 0.0)
+    agreement = _agreement(torch.stack([project(view, *sizes) for view in views])).reshape(has_growth.shape)
+    learned = (1 - config.anchor) * (agreement if config.guard else torch.ones_like(agreement))
+    anchor = torch.where(has_growth, 1 - learned, 0.0)
     known = sizes.known().reshape(*has_growth.shape)
     marked = batch.marks | excluded
     # 1 asks for certainty that no network has.
@@ -82,6 +88,13 @@ def taught_labels(batch: Batch, logit: Float[Tensor, "b k *space"], task: Task, 
             certainty=(known | confident | (marked & (config.confident < 1))).to(outline),
         )
     )
+
+
+def _agreement(masks: Float[Tensor, "v b k *space"]) -> Float[Tensor, "b k"]:
+    """Share of the largest of several masks that all of them cover; 1 where all are empty."""
+    common = masks.amin(dim=0).flatten(2).sum(dim=2)
+    largest = masks.flatten(3).sum(dim=3).amax(dim=0)
+    return torch.where(largest > 0, common / largest.clamp(min=1), 1.0)
 
 
 def _masks_first(batch: Batch) -> Batch:

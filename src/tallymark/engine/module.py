@@ -68,10 +68,10 @@ class Segmenter(pl.LightningModule):
 
     @torch.no_grad()
     def _asked(self, teacher: Network, image: Tensor) -> Tensor:
-        """Mean logit over the image and its mirror image, where the augmentation mirrors."""
+        """Logits of the image and of its mirror image, turned back, where the augmentation mirrors."""
         axes = [AXES[name] for name in self.config.augment.flip if -AXES[name] <= image.ndim - 2][:1]
         flipped = [teacher(image.flip(axis)).logit.float().flip(axis) for axis in axes]
-        return torch.stack([teacher(image).logit.float(), *flipped]).mean(dim=0)
+        return torch.stack([teacher(image).logit.float(), *flipped])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Error of the number and share of marks hit on held-out cases. No mask is read, whatever the recipe."""

@@ -23,7 +23,7 @@ from tallymark.errors import ConfigError, StudyError
 from tallymark.experiments.grid import address
 
 TRIALS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "grow": ((), ("losses.grown.pull=0.3",), ("losses.grown.warmup=0.6",)),
+    "grow": ((), ("losses.grown.pull=1",), ("losses.grown.warmup=1",)),
     "paper": (
         (),
         ("losses.weak.reduction=marked",),
