@@ -354,7 +354,7 @@ class TestFile:
         connection.execute("CREATE TABLE other (x)")
         connection.close()
         before = path.read_bytes()
-        with pytest.raises(ReadError, match="another format; found 0; expected 1"):
+        with pytest.raises(ReadError, match="another format; found 0; expected 2"):
             MarkStore(path).add_raster("a", "first", "lesion", ONE)
         assert path.read_bytes() == before
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -22,13 +22,16 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT
 
 
 @contextmanager
-def transaction(path: Path, schema: str, version: int) -> Iterator[sqlite3.Connection]:
+def transaction(
+    path: Path, schema: str, version: int, upgrades: Mapping[int, str] | None = None
+) -> Iterator[sqlite3.Connection]:
     """A transaction that writes; committed to the disk when the block ends, rolled back on any error.
 
     Args:
         path: the database; made with ``schema`` if missing.
         schema: statements that make its tables.
         version: of the schema.
+        upgrades: by older version, the statements that bring it to this one; they run in the same transaction.
 
     Yields:
         The connection, inside of the transaction.
@@ -48,8 +51,9 @@ def transaction(path: Path, schema: str, version: int) -> Iterator[sqlite3.Conne
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if not _is_made(connection, path, version):
-                for statement in schema.split(";\n\n"):
+            found = _version(connection, path, {version, *(upgrades or {})})
+            if found != version:
+                for statement in (schema if found is None else (upgrades or {})[found]).split(";\n\n"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {version}")
             yield connection
@@ -60,12 +64,12 @@ def transaction(path: Path, schema: str, version: int) -> Iterator[sqlite3.Conne
 
 
 @contextmanager
-def reading(path: Path, version: int) -> Iterator[sqlite3.Connection | None]:
+def reading(path: Path, versions: Collection[int]) -> Iterator[sqlite3.Connection | None]:
     """A connection that only reads; the folder may be read-only.
 
     Args:
         path: the database.
-        version: of its schema.
+        versions: of the schemas that the caller can read.
 
     Yields:
         The connection; None if there is no database, or nothing was ever committed to it.
@@ -83,16 +87,16 @@ def reading(path: Path, version: int) -> Iterator[sqlite3.Connection | None]:
         options = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
     address = f"{path.resolve().as_uri()}?{options}"
     with _explained(path), closing(sqlite3.connect(address, uri=True, timeout=30)) as connection:
-        yield connection if _is_made(connection, path, version) else None
+        yield None if _version(connection, path, versions) is None else connection
 
 
-def check_whole(path: Path, version: int) -> None:
+def check_whole(path: Path, versions: Collection[int]) -> None:
     """Read all of a database.
 
     Raises:
         ReadError: it is damaged.
     """
-    with reading(path, version) as connection:
+    with reading(path, versions) as connection:
         found = "ok" if connection is None else connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise _damage(path, found)
@@ -127,20 +131,20 @@ def network_file_system(folder: Path, mounts: str | None = None) -> str | None:
     return found[1] if found[1].startswith(_NETWORK) else None
 
 
-def _is_made(connection: sqlite3.Connection, path: Path, version: int) -> bool:
-    """Whether the tables are there; a process that was killed early may have left a database without any."""
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
+def _version(connection: sqlite3.Connection, path: Path, known: Collection[int]) -> int | None:
+    """The version of the tables; None where a process that was killed early left a database without any."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if not found and not connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-        return False
-    if found != version:
+        return None
+    if found not in known:
         raise ReadError(
             "this database has another format",
             where=path,
             found=found,
-            expected=version,
+            expected=max(known),
             remedy="use the version of tallymark that made it",
         )
-    return True
+    return found
 
 
 def _is_writable(path: Path) -> bool:

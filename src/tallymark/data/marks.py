@@ -7,60 +7,38 @@ Unmarked is never background: "not any of these" is a mark of its own, :data:`EX
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import threading
 import uuid as uuids
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Num
 
-from tallymark.data.database import check_whole, reading, transaction
-from tallymark.data.strokes import Stroke, decode_runs, encode_runs
+from tallymark.data.mark_file import MarkFile
+from tallymark.data.mark_layer import EXCLUDED, Layer, Mark, decode_mark
+from tallymark.data.strokes import Stroke, encode_runs
 from tallymark.errors import GeometryError, ReadError, StudyError
 
-EXCLUDED = "(none of these)"
-"""The structure of pixels that someone marked as none of the structures."""
+__all__ = ["EXCLUDED", "MarkSet", "MarkStore", "Origin"]
 
 Origin = Literal["real", "simulated"]
 
-_VERSION = 1
-
-_SCHEMA = """\
-CREATE TABLE mark_set (
-    name TEXT PRIMARY KEY,
-    origin TEXT NOT NULL CHECK (origin IN ('real', 'simulated'))
-);
-
-CREATE TABLE mark (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    uuid TEXT NOT NULL UNIQUE,
-    time TEXT NOT NULL,
-    author TEXT NOT NULL,
-    mark_set TEXT NOT NULL REFERENCES mark_set (name),
-    kind TEXT NOT NULL CHECK (kind IN ('raster', 'stroke', 'clear')),
-    case_id TEXT,
-    structure TEXT,
-    payload BLOB
-);
-
-CREATE INDEX mark_by_case ON mark (mark_set, case_id, number);
-
-CREATE TRIGGER mark_is_never_changed BEFORE UPDATE ON mark BEGIN SELECT RAISE(ABORT, 'marks are append-only'); END;
-
-CREATE TRIGGER mark_is_never_deleted BEFORE DELETE ON mark BEGIN SELECT RAISE(ABORT, 'marks are append-only'); END"""
-
-# Marks after the last clear of their set, or of their case in it.
-_VISIBLE = """
-FROM mark AS m WHERE m.mark_set = :mark_set AND m.kind <> 'clear' AND m.number > COALESCE(
+VISIBLE = """
+FROM mark AS m WHERE m.mark_set = :mark_set AND m.kind IN ('raster', 'stroke', 'erase', 'nothing')
+AND m.number > COALESCE(
     (SELECT MAX(c.number) FROM mark AS c WHERE c.mark_set = m.mark_set AND c.kind = 'clear'
      AND (c.case_id IS NULL OR c.case_id = m.case_id)), 0)
+AND COALESCE(
+    (SELECT r.kind FROM mark AS r WHERE r.mark_set = m.mark_set AND r.case_id = m.case_id
+     AND r.kind IN ('retract', 'restore') AND r.payload = CAST(m.uuid AS BLOB) ORDER BY r.number DESC LIMIT 1), ''
+) <> 'retract'
 """
+"""The part of a query that finds the marks ``m`` after the last clear of their set, or of their case in it, that their
+author has not taken back."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +82,9 @@ class MarkStore:
         self, path: Path | str, structures: Collection[str] | None = None, case_ids: Collection[str] | None = None
     ) -> None:
         self.path = Path(path)
+        self.file = MarkFile(self.path)
         self._structures = structures
         self._case_ids = case_ids
-        self._batch = threading.local()
-        self._checked = False
 
     def add_raster(
         self,
@@ -151,11 +128,12 @@ class MarkStore:
         shape: Sequence[int],
         plane: int | None = None,
         *,
+        filled: bool = False,
         author: str = "",
         origin: Origin = "real",
         uuid: str | None = None,
     ) -> str:
-        """Add a stroke as it was drawn; see :class:`Stroke` for ``points``, ``width``, ``shape`` and ``plane``.
+        """Add a stroke as it was drawn; see :class:`Stroke` for all that describes it.
 
         Returns:
             The uuid; else as :meth:`add_raster`.
@@ -165,8 +143,8 @@ class MarkStore:
             StudyError: as :meth:`add_raster`.
             StorageError: as :meth:`add_raster`.
         """
-        stroke = Stroke(points, float(width), tuple(int(length) for length in shape), plane)
-        if not stroke.raster().any():
+        stroke = Stroke(points, float(width), tuple(int(length) for length in shape), plane, filled)
+        if not stroke.touches():
             raise GeometryError("the stroke lies outside of the image", found=points.tolist(), expected=stroke.shape)
         return self._add("stroke", case_id, mark_set, structure, stroke.encode(), author, origin, uuid)
 
@@ -177,8 +155,8 @@ class MarkStore:
             StudyError: there is no such set.
             StorageError: the file cannot be written.
         """
-        self._require(mark_set)
-        with self._writing() as connection:
+        self.require(mark_set)
+        with self.file.writing() as connection:
             values = (str(uuids.uuid4()), _now(), author, mark_set, case_id)
             connection.execute(
                 "INSERT INTO mark (uuid, time, author, mark_set, kind, case_id) VALUES (?, ?, ?, ?, 'clear', ?)", values
@@ -191,27 +169,32 @@ class MarkStore:
         Raises:
             StorageError: the file cannot be written; none of the marks is stored.
         """
-        with self._writing():
+        with self.file.writing():
             yield
 
     def sets(self) -> dict[str, MarkSet]:
         """The mark sets by name, in the order in which they were made."""
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             if connection is None:
                 return {}
             found = {}
             for name, origin in connection.execute("SELECT name, origin FROM mark_set ORDER BY rowid").fetchall():
-                query = f"SELECT COUNT(*), COUNT(DISTINCT m.case_id) {_VISIBLE}"
+                query = f"SELECT COUNT(*), COUNT(DISTINCT m.case_id) {VISIBLE}"
                 marks, cases = connection.execute(query, {"mark_set": name}).fetchone()
                 found[name] = MarkSet(name, origin, marks, cases)
             return found
 
-    def labels(self, case_id: str, mark_set: str) -> dict[str, Bool[np.ndarray, "*space"]]:
-        """What is marked on an image: the union of all marks of a structure since the last clear.
+    def labels(self, case_id: str, mark_set: str, author: str | None = None) -> dict[str, Bool[np.ndarray, "*space"]]:
+        """What is marked on an image since the last clear.
+
+        Each author has a layer: the union of the author's marks of a structure, less what the author erased after
+        them. What was not taken back and says "nothing here" marks all that the author did not mark otherwise as
+        :data:`EXCLUDED`. The layers are united.
 
         Args:
             case_id: of the image.
             mark_set: of the marks.
+            author: of the layer; None: all of them.
 
         Returns:
             By structure (:data:`EXCLUDED` among them), True where marked; a structure without marks is absent.
@@ -221,21 +204,33 @@ class MarkStore:
             GeometryError: two marks are on images of different shapes.
             ReadError: the file is damaged.
         """
-        self._require(mark_set)
-        query = f"SELECT m.kind, m.structure, m.payload {_VISIBLE} AND m.case_id = :case_id ORDER BY m.number"
-        labels: dict[str, np.ndarray] = {}
+        self.require(mark_set)
+        query = f"SELECT m.author, m.kind, m.structure, m.payload {VISIBLE} AND m.case_id = :case_id ORDER BY m.number"
+        layers: dict[str, Layer] = {}
         shape: tuple[int, ...] | None = None
-        for kind, structure, payload in self._rows(query, mark_set=mark_set, case_id=case_id):
-            raster = self._decoded(kind, payload)
-            shape = shape or raster.shape
-            if raster.shape != shape:
+        for author_of, kind, structure, payload in self.file.rows(query, mark_set=mark_set, case_id=case_id):
+            if author is not None and author_of != author:
+                continue
+            mark = self._decoded(kind, payload)
+            shape = shape or mark.shape
+            if mark.shape != shape:
                 raise GeometryError(
                     f"marks on '{case_id}' do not have the same shape",
                     where=self.path,
-                    found=raster.shape,
+                    found=mark.shape,
                     expected=shape,
                 )
-            labels[structure] = labels[structure] | raster if structure in labels else raster
+            layer = layers.setdefault(author_of, Layer(shape))
+            if kind == "nothing":
+                layer.nothing_else()
+            elif isinstance(mark, Stroke) and kind == "erase":
+                layer.erase(mark)
+            else:
+                layer.add(structure, mark)
+        labels: dict[str, np.ndarray] = {}
+        for layer in layers.values():
+            for structure, mask in layer.labels().items():
+                labels[structure] = labels[structure] | mask if structure in labels else mask
         return labels
 
     def case_ids(self, mark_set: str) -> tuple[str, ...]:
@@ -244,8 +239,8 @@ class MarkStore:
         Raises:
             StudyError: there is no such set.
         """
-        self._require(mark_set)
-        rows = self._rows(f"SELECT DISTINCT m.case_id {_VISIBLE} ORDER BY m.case_id", mark_set=mark_set)
+        self.require(mark_set)
+        rows = self.file.rows(f"SELECT DISTINCT m.case_id {VISIBLE} ORDER BY m.case_id", mark_set=mark_set)
         return tuple(row[0] for row in rows)
 
     def fingerprint(self, mark_set: str, case_ids: Collection[str]) -> str:
@@ -254,14 +249,31 @@ class MarkStore:
         Raises:
             StudyError: there is no such set.
         """
-        self._require(mark_set)
+        self.require(mark_set)
         wanted = frozenset(case_ids)
         digest = hashlib.sha256()
-        query = f"SELECT m.case_id, m.kind, m.structure, m.payload {_VISIBLE} ORDER BY m.number"
-        for case_id, *content in self._rows(query, mark_set=mark_set):
-            if case_id in wanted:
-                digest.update(repr((case_id, *content)).encode())
+        query = f"SELECT m.author, m.case_id, m.kind, m.structure, m.payload {VISIBLE} ORDER BY m.number"
+        rows = [row for row in self.file.rows(query, mark_set=mark_set) if row[1] in wanted]
+        # Who made a mark matters only where someone erased, which is of the own marks alone.
+        layered = any(kind in ("erase", "nothing") for _, _, kind, _, _ in rows)
+        for author, *content in rows:
+            digest.update(repr((*content, author) if layered else tuple(content)).encode())
         return digest.hexdigest()
+
+    def append(
+        self, mark_set: str, kind: str, case_id: str, structure: str | None, payload: bytes, author: str, uuid: str
+    ) -> bool:
+        """Store a row of any kind in a set of real marks; the same row sent twice is stored once.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            StudyError: an unknown case or structure, a set of simulated marks, another row with this uuid.
+            StorageError: as :meth:`add_raster`.
+        """
+        self._check_names(case_id, mark_set, structure)
+        return self._store(kind, case_id, mark_set, structure, payload, author, "real", uuid)
 
     def _add(
         self,
@@ -276,8 +288,22 @@ class MarkStore:
     ) -> str:
         self._check_names(case_id, mark_set, structure)
         uuid = uuid or str(uuids.uuid4())
+        self._store(kind, case_id, mark_set, structure, payload, author, origin, uuid)
+        return uuid
+
+    def _store(
+        self,
+        kind: str,
+        case_id: str,
+        mark_set: str,
+        structure: str | None,
+        payload: bytes,
+        author: str,
+        origin: Origin,
+        uuid: str,
+    ) -> bool:
         content = (mark_set, kind, case_id, structure, payload)
-        with self._writing() as connection:
+        with self.file.writing() as connection:
             connection.execute("INSERT OR IGNORE INTO mark_set (name, origin) VALUES (?, ?)", (mark_set, origin))
             found = connection.execute("SELECT origin FROM mark_set WHERE name = ?", (mark_set,)).fetchone()[0]
             if found != origin:
@@ -297,65 +323,34 @@ class MarkStore:
                 )
             elif stored != content:
                 raise StudyError("another mark has this uuid", where=self.path, found=uuid, remedy="make a new uuid")
-        return uuid
+        return stored is None
 
-    def _check_names(self, case_id: str, mark_set: str, structure: str) -> None:
+    def _check_names(self, case_id: str, mark_set: str, structure: str | None) -> None:
         if not mark_set.strip():
             raise StudyError("a mark set needs a name", where=self.path)
         if self._case_ids is not None and case_id not in self._case_ids:
             raise StudyError("no such case", where=self.path, found=repr(case_id))
-        if self._structures is not None and structure not in (*self._structures, EXCLUDED):
+        if self._structures is not None and structure not in (*self._structures, EXCLUDED, None):
             expected = ", ".join([*self._structures, EXCLUDED])
             raise StudyError("unknown structure", where=self.path, found=repr(structure), expected=expected)
 
-    def _require(self, mark_set: str) -> None:
-        known = [row[0] for row in self._rows("SELECT name FROM mark_set ORDER BY rowid")]
+    def _decoded(self, kind: str, payload: bytes) -> Mark:
+        try:
+            return decode_mark(kind, payload)
+        except ReadError as error:
+            raise ReadError(error.what, where=self.path, found=error.found) from error
+
+    def require(self, mark_set: str) -> None:
+        """Refuse a mark set that is not there.
+
+        Raises:
+            StudyError: there is no such set.
+        """
+        known = [row[0] for row in self.file.rows("SELECT name FROM mark_set ORDER BY rowid")]
         if mark_set not in known:
             raise StudyError(
                 f"no mark set '{mark_set}'", where=self.path, found=", ".join(known) or "no marks", remedy="name one"
             )
-
-    def _decoded(self, kind: str, payload: bytes) -> np.ndarray:
-        try:
-            return decode_runs(payload) if kind == "raster" else Stroke.decode(payload).raster()
-        except ReadError as error:
-            raise ReadError(error.what, where=self.path, found=error.found) from error
-
-    def _rows(self, query: str, **values: str) -> list[Any]:
-        with self._reading() as connection:
-            return [] if connection is None else connection.execute(query, values).fetchall()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """The transaction of the batch that is under way in this thread, or one of its own."""
-        current = getattr(self._batch, "connection", None)
-        if current is not None:
-            yield current
-            return
-        self._check()
-        with transaction(self.path, _SCHEMA, _VERSION) as connection:
-            self._batch.connection = connection
-            try:
-                yield connection
-            finally:
-                self._batch.connection = None
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection that sees what the batch under way in this thread has written; None if there is no file."""
-        current = getattr(self._batch, "connection", None)
-        if current is not None:
-            yield current
-            return
-        self._check()
-        with reading(self.path, _VERSION) as connection:
-            yield connection
-
-    def _check(self) -> None:
-        """Look for damage once, before the first use."""
-        if not self._checked:
-            check_whole(self.path, _VERSION)
-            self._checked = True
 
 
 def _now() -> str:
