@@ -1,0 +1,51 @@
+"""``mark``: the page on which people mark images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def mark(
+    study: Annotated[Path, typer.Argument(help="The study folder.", metavar="STUDY")],
+    marks: Annotated[str, typer.Option(help="The set of marks to add to.")] = "hand",
+    author: Annotated[str | None, typer.Option(help="Whose marks they are; the user of this machine.")] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Mark the images of this split; may be repeated. All but test.")
+    ] = None,
+    numbers: Annotated[str | None, typer.Option(help="Variant of the numbers that growth goes by.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Outline whole structures, for an audit.")] = False,
+    port: Annotated[int | None, typer.Option(help="Port; the same one for a study unless given.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Mark images in the browser, two seconds each: one stroke, space for the next.
+
+    Every stroke is on the disk before the page says so; stop with Ctrl+C at any time.
+
+    Example: `tallymark mark my-study`
+    """
+    import getpass
+    import webbrowser
+
+    from tallymark.data.study import Study
+    from tallymark.marking.server import serve
+    from tallymark.marking.settings import TO_MARK, MarkingSettings, port_of
+
+    opened = Study.open(study)
+    settings = MarkingSettings(
+        mark_set=marks,
+        author=author or getpass.getuser(),
+        port=port or port_of(study),
+        variant=numbers,
+        filled=full,
+        splits=split or TO_MARK,
+    )
+
+    def ready(address: str) -> None:
+        typer.echo(f"mark here: {address}\nThis address lets one browser in. Stop with Ctrl+C; every stroke is kept.")
+        if browser:
+            webbrowser.open(address)
+
+    serve(opened, settings, ready)

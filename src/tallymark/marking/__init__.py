@@ -1,0 +1,1 @@
+"""The marking page: a person marks one image after the other in a browser, and no stroke is ever lost."""

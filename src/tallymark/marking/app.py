@@ -1,0 +1,118 @@
+"""The web application: the files of the page and its interface, behind the gate, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from tallymark.errors import StorageError, TallymarkError
+from tallymark.marking.desk import Desk
+from tallymark.marking.gate import App, Gate, OneTimeToken, Rate, Session, Sessions
+from tallymark.marking.wire import Ask, Enter, Events
+
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, secure: bool = False) -> App:
+    """The application that serves a study.
+
+    Args:
+        desk: the study while it is marked.
+        token: lets the first browser in.
+        origins: the addresses under which it is served, the first the one that is told to people.
+        secure: it is reached through TLS: the cookie never travels without.
+    """
+    sessions = Sessions()
+    cookie = f"tallymark_{desk.settings.port}"
+    guesses = Rate(per_second=0.2, burst=10)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        desk.close()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    _add_errors(app)
+    _add_page(app)
+
+    def user(request: Request) -> str:
+        session: Session = request.state.session
+        return session.user
+
+    def enter(body: Enter, request: Request) -> Response:
+        client = request.client.host if request.client else ""
+        if not guesses.allows(client):
+            return JSONResponse({"error": "too many attempts; wait a minute"}, 429)
+        if not token.take(body.token):
+            return JSONResponse({"error": "this address was used before; start tallymark mark again"}, 403)
+        secret, _ = sessions.begin(desk.settings.author)
+        response = JSONResponse({})
+        response.set_cookie(cookie, secret, httponly=True, samesite="strict", secure=secure, path="/")
+        return response
+
+    def session(request: Request) -> dict[str, Any]:
+        own: Session = request.state.session
+        return desk.overview() | {"user": own.user, "csrf": own.csrf}
+
+    def following(body: Ask, request: Request) -> dict[str, Any]:
+        return desk.next(user(request), body.count, body.without)
+
+    def case(key: str, request: Request) -> dict[str, Any]:
+        return desk.open(key, user(request))
+
+    def plane(key: str, number: int) -> Response:
+        samples = desk.frames.get(desk.case(key)).plane(number)
+        return Response(samples, media_type="application/octet-stream")
+
+    def marks(body: Events, request: Request) -> dict[str, Any]:
+        return desk.store_events(body.events, user(request))
+
+    paths: list[tuple[str, str, Callable[..., Any]]] = [
+        ("POST", "/api/enter", enter),
+        ("GET", "/api/session", session),
+        ("POST", "/api/next", following),
+        ("GET", "/api/cases/{key}", case),
+        ("GET", "/api/cases/{key}/planes/{number}", plane),
+        ("POST", "/api/marks", marks),
+    ]
+    for method, path, endpoint in paths:
+        app.add_api_route(path, endpoint, methods=[method], response_model=None)
+    return Gate(app, origins=origins, sessions=sessions, cookie=cookie)
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Answers to what goes wrong; they repeat nothing of what was sent and name no file."""
+
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, TallymarkError)
+        status = 503 if isinstance(error, StorageError) else 404
+        return JSONResponse({"error": error.what}, status)
+
+    async def malformed(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return JSONResponse({"error": "this request cannot be understood"}, 422)
+
+    app.add_exception_handler(TallymarkError, refused)
+    app.add_exception_handler(RequestValidationError, malformed)
+
+
+def _add_page(app: FastAPI) -> None:
+    """The files of the page, read once: no path of a request ever reaches the disk."""
+    folder = resources.files("tallymark.marking") / "static"
+
+    def add(path: str, content: bytes, kind: str) -> None:
+        def file() -> Response:
+            return Response(content, media_type=kind)
+
+        app.add_api_route(path, file, methods=["GET"], response_model=None)
+
+    for item in folder.iterdir():
+        suffix = item.name[item.name.rfind(".") :]
+        if suffix in _TYPES:
+            add("/" if item.name == "index.html" else f"/{item.name}", item.read_bytes(), _TYPES[suffix])

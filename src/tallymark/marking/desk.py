@@ -1,0 +1,232 @@
+"""The work itself, without a word about HTTP: images out, marks in, what to mark next."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from tallymark.data.annotations import Annotator, Entry, Visit
+from tallymark.data.marks import EXCLUDED, MarkStore
+from tallymark.data.strokes import Stroke, encode_runs
+from tallymark.data.study import Case, Study
+from tallymark.errors import StudyError, TallymarkError
+from tallymark.marking.committer import Committer
+from tallymark.marking.frames import Frame, Frames
+from tallymark.marking.kept import KeptNumbers
+from tallymark.marking.next_image import finished, suggestions
+from tallymark.marking.settings import MarkingSettings, case_key
+from tallymark.marking.wire import AnyEvent, Drawn, NothingHere, TakenBack, Visited
+from tallymark.pictures.palette import EXCLUSION, colour_hex, structure_colour
+
+_EVENT: TypeAdapter[Drawn | NothingHere | TakenBack | Visited] = TypeAdapter(AnyEvent)
+
+
+class Desk:
+    """A study while it is marked.
+
+    Args:
+        study: the study.
+        settings: how it is marked.
+
+    Raises:
+        StudyError: no image is in the splits that are to be marked, the set holds simulated marks, or no such variant
+            of the numbers.
+    """
+
+    def __init__(self, study: Study, settings: MarkingSettings) -> None:
+        self.study = study
+        self.settings = settings
+        self.frames = Frames(study)
+        self.kept = KeptNumbers(study, settings.variant)
+        self.cases = tuple(case for split in settings.splits for case in study.split(split))
+        self._by_key = {case_key(case): case for case in self.cases}
+        if not self.cases:
+            raise StudyError(
+                "no image is to be marked", where=study.folder, found=f"no case of {', '.join(settings.splits)}"
+            )
+        found = study.marks.sets().get(settings.mark_set)
+        if found is not None and found.origin != "real":
+            raise StudyError(
+                f"the mark set '{settings.mark_set}' holds simulated marks",
+                where=study.marks.path,
+                remedy="choose another name with --marks",
+            )
+        self.store: MarkStore = study.marks
+        self.committer = Committer(self.store)
+
+    def case(self, key: str) -> Case:
+        """The case of a key.
+
+        Raises:
+            StudyError: none of the images that are to be marked has it.
+        """
+        if key not in self._by_key:
+            raise StudyError("no such image")
+        return self._by_key[key]
+
+    def annotator(self, user: str) -> Annotator:
+        """The layer of a user."""
+        return Annotator(self.store, self.settings.mark_set, user)
+
+    def overview(self) -> dict[str, Any]:
+        """What the page needs once: structures, their colours and how marking goes."""
+        structures = [
+            {"name": name, "colour": colour_hex(structure_colour(k))} for k, name in enumerate(self.study.structures)
+        ]
+        return {
+            "study": self.study.settings.name,
+            "structures": structures,
+            "exclusion": {"name": "none of these", "colour": colour_hex(EXCLUSION)},
+            "filled": self.settings.filled,
+        }
+
+    def open(self, key: str, user: str) -> dict[str, Any]:
+        """All about an image but its samples.
+
+        Raises:
+            StudyError: no such image.
+            ReadError: it cannot be read.
+        """
+        case = self.case(key)
+        frame = self.frames.get(case)
+        planes, rows, columns, channels = frame.samples.shape
+        entries = self.annotator(user).history(case.id)
+        return {
+            "key": key,
+            "id": case.id,
+            "planes": planes,
+            "rows": rows,
+            "columns": columns,
+            "channels": channels,
+            "type": frame.samples.dtype.str.lstrip("<|"),
+            "window": frame.window,
+            "range": frame.range,
+            "spacing": frame.spacing,
+            "numbers": [str(kept) for kept in self.kept.of(case)],
+            "sized": sorted(self.kept.areas(case, frame.space, frame.spacing)),
+            "marks": [self._entry(entry, frame) for entry in entries],
+        }
+
+    def store_events(self, raw: Sequence[Mapping[str, Any]], user: str) -> dict[str, Any]:
+        """Store events in one transaction; when this returns, all that it calls saved is on the disk.
+
+        Args:
+            raw: as they came from the page.
+            user: whose they are.
+
+        Returns:
+            Ids of what was saved, and id and reason of what was refused for good.
+
+        Raises:
+            StorageError: nothing was stored; the page keeps it and tries again.
+        """
+        events: list[Any] = []
+        refused: list[dict[str, str]] = []
+        for item in raw:
+            try:
+                event = _EVENT.validate_python(dict(item), strict=False)
+                events.append((event, self._stroke(event) if isinstance(event, Drawn) else None))
+            except (ValidationError, TallymarkError) as error:
+                refused.append({"id": _uuid(item.get("id")), "reason": _short(error)})
+        saved: list[str] = []
+
+        def write() -> tuple[list[str], list[dict[str, str]]]:
+            done, wrong = [], []
+            for event, stroke in events:
+                try:
+                    self._write(event, stroke, user)
+                    done.append(str(event.id))
+                except StudyError as error:
+                    wrong.append({"id": str(event.id), "reason": _short(error)})
+            return done, wrong
+
+        if events:
+            saved, wrong = self.committer.run(write)
+            refused += wrong
+        return {"saved": saved, "refused": refused}
+
+    def next(self, user: str, count: int, without: Sequence[str]) -> dict[str, Any]:
+        """The next images to mark, with the reason, and how far the user is."""
+        progress = self.annotator(user).progress()
+        before = {self._by_key[key].id for key in without if key in self._by_key}
+        following = suggestions(self.cases, progress, user, without=before)
+        visits = [p.visits[user] for case in self.cases if (p := progress.get(case.id)) and user in p.visits]
+        seconds = [visit.seconds for visit in visits if visit.outcome == "done"]
+        return {
+            "next": [{"key": case_key(s.case), "reason": s.reason} for s in following[:count]],
+            "done": sum(finished(progress.get(case.id), user) for case in self.cases),
+            "all": len(self.cases),
+            "seconds": round(statistics.median(seconds), 1) if seconds else None,
+        }
+
+    def close(self) -> None:
+        """Write what waits, and stop."""
+        self.committer.close()
+
+    def _stroke(self, event: Drawn) -> Stroke:
+        frame = self.frames.get(self.case(event.case))
+        plane = event.plane if len(frame.space) == 3 else None
+        stroke = Stroke(np.array(event.points), event.width, frame.space, plane, event.filled)
+        if event.kind != "diameter" and not stroke.touches():
+            raise StudyError("the stroke lies outside of the image")
+        return stroke
+
+    def _write(self, event: Drawn | NothingHere | TakenBack | Visited, stroke: Stroke | None, user: str) -> None:
+        own, case, uuid = self.annotator(user), self.case(event.case), str(event.id)
+        if isinstance(event, Drawn) and stroke is not None:
+            structure = self._structure(event.structure)
+            if event.kind == "diameter":
+                own.measure(case.id, structure, stroke, uuid)
+            else:
+                own.draw(case.id, structure if event.kind == "stroke" else None, stroke, uuid)
+        elif isinstance(event, NothingHere):
+            own.nothing_here(case.id, self.frames.get(case).space, uuid)
+        elif isinstance(event, TakenBack):
+            (own.retract if event.kind == "retract" else own.restore)(case.id, str(event.target), uuid)
+        elif isinstance(event, Visited):
+            visit = Visit(event.outcome, event.seconds, event.reason, event.model, event.judgement, event.warned)
+            own.visit(case.id, visit, uuid)
+
+    def _structure(self, number: int) -> str:
+        names = (*self.study.structures, EXCLUDED)
+        if number >= len(names):
+            raise StudyError("no such structure", found=number, expected=f"0 to {len(names) - 1}")
+        return names[number]
+
+    def _entry(self, entry: Entry, frame: Frame) -> dict[str, Any]:
+        names = (*self.study.structures, EXCLUDED)
+        shown: dict[str, Any] = {
+            "id": entry.uuid,
+            "kind": entry.kind,
+            "structure": names.index(entry.structure) if entry.structure in names else 0,
+            "retracted": entry.retracted,
+        }
+        if isinstance(entry.mark, Stroke):
+            stroke = asdict(entry.mark) | {"points": np.round(entry.mark.points, 2).tolist()}
+            return shown | {key: stroke[key] for key in ("points", "width", "plane", "filled")}
+        if entry.kind == "nothing":
+            return shown
+        runs = np.frombuffer(encode_runs(entry.mark), "<u4")[1 + entry.mark.ndim :]
+        return shown | {"runs": runs.tolist()}
+
+
+def _uuid(value: object) -> str:
+    """An id as the page gave it, or "" where it is none: what came is not repeated unseen."""
+    try:
+        return str(UUID(str(value)))
+    except ValueError:
+        return ""
+
+
+def _short(error: ValidationError | TallymarkError) -> str:
+    """Why an event was refused, without repeating what came."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"[:200]
+    return str(error)[:200]

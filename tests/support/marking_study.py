@@ -1,0 +1,61 @@
+"""A study to mark, and a way in for a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import PIL.Image
+from starlette.testclient import TestClient
+
+from tallymark.data.study import Case, NumberRow, Study, StudySettings
+from tallymark.measure.definition import Statistic
+
+ORIGIN = "http://127.0.0.1:8700"
+
+
+def make_study(folder: Path, count: int = 4) -> Study:
+    """Bright discs on noise, of 8 bits and (every second) of 16, whose areas were recorded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    rows, columns = np.ogrid[:120, :160]
+    cases, numbers = [], []
+    for number in range(count):
+        disc = (rows - 60) ** 2 + (columns - 60 - 10 * (number % 5)) ** 2 < 30**2
+        pixels = rng.normal(80, 8, (120, 160)) + 90 * disc
+        deep = number % 2 == 1
+        stored = (pixels * 16).astype(np.uint16) if deep else pixels.astype(np.uint8)
+        path = folder / f"Jane Doe {number}.png"
+        PIL.Image.fromarray(stored).save(path)
+        cases.append(Case(f"Jane Doe {number}", path, group=f"g{number}", split="train"))
+        numbers.append(NumberRow(f"Jane Doe {number}", "share", value=100 * float(disc.mean())))
+    settings = StudySettings(
+        name="discs",
+        structures=("lesion", "cyst"),
+        statistics=(Statistic("share", "area_fraction", ("lesion",), unit="percent"),),
+    )
+    return Study.create(folder / "study", settings, cases, numbers=numbers)
+
+
+class Visitor:
+    """A browser without a screen."""
+
+    def __init__(self, client: TestClient, token: str) -> None:
+        self.client = client
+        client.headers["origin"] = ORIGIN
+        assert client.post("/api/enter", json={"token": token}).status_code == 200
+        self.session = client.get("/api/session").json()
+        client.headers["x-tallymark-csrf"] = self.session["csrf"]
+
+    def send(self, *events: dict[str, Any]) -> dict[str, Any]:
+        answer = self.client.post("/api/marks", json={"events": list(events)})
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+
+def stroke(key: str, points: list[list[float]] | None = None, **changed: Any) -> dict[str, Any]:
+    event = {"id": str(uuid4()), "case": key, "kind": "stroke", "structure": 0, "points": points or [[60, 60]]}
+    return event | {"width": 5, "plane": None, "filled": False} | changed
