@@ -1,6 +1,6 @@
 # Every target sets up what it needs, inside the checkout: .venv for the environment, build/ for all that is made.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint docs wheels lock clean
+.PHONY: help setup demo test test-full lint docs page wheels lock clean
 
 BIN := .venv/bin
 # Workers of one machine share its cores, so each computes on one thread; more than 8 only cost memory.
@@ -30,11 +30,15 @@ lint: setup ## style, types, import rules, the lock, and what tracked files may 
 	@$(BIN)/lint-imports --no-logo --cache-dir build/imports
 	@$(BIN)/python tools/locked.py
 	@$(BIN)/python tools/tracked.py
+	@$(BIN)/python tools/web.py --check
 
 docs: setup ## the documentation as HTML in build/docs
 	@$(BIN)/python tools/cli_reference.py --write
 	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
+
+page: setup ## build the marking page from web/ into the package
+	@$(BIN)/python tools/web.py
 
 wheels: setup ## small wheels for a GPU machine without network [PYTHON=3.12] [PLATFORM=manylinux_2_28_x86_64]
 	@$(BIN)/python tools/wheels.py $(if $(PYTHON),--python $(PYTHON)) $(if $(PLATFORM),--platform $(PLATFORM))

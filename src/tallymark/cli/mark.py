@@ -16,6 +16,8 @@ def mark(
         list[str] | None, typer.Option(help="Mark the images of this split; may be repeated. All but test.")
     ] = None,
     numbers: Annotated[str | None, typer.Option(help="Variant of the numbers that growth goes by.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Show the outlines that this run predicted, after a stroke.")] = None,
+    blind: Annotated[float, typer.Option(help="Share of images on which they stay hidden.")] = 0.2,
     full: Annotated[bool, typer.Option("--full", help="Outline whole structures, for an audit.")] = False,
     port: Annotated[int | None, typer.Option(help="Port; the same one for a study unless given.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
@@ -39,6 +41,8 @@ def mark(
         author=author or getpass.getuser(),
         port=port or port_of(study),
         variant=numbers,
+        run=run,
+        blind=blind,
         filled=full,
         splits=split or TO_MARK,
     )

@@ -44,6 +44,7 @@ class Entry:
     """A mark as it was made.
 
     Args:
+        number: of its row, which tells the order.
         uuid: of the mark.
         kind: ``raster``, ``stroke``, ``erase``, ``nothing`` or ``diameter``.
         structure: what was marked, where it is a structure.
@@ -51,6 +52,7 @@ class Entry:
         retracted: when it was taken back, as the number of that row; 0 if it counts.
     """
 
+    number: int
     uuid: str
     kind: str
     structure: str | None
@@ -154,8 +156,8 @@ class Annotator:
             if kind in ("retract", "restore"):
                 retracted[payload.decode()] = number if kind == "retract" else 0
         return tuple(
-            Entry(uuid, kind, structure, self._mark(kind, payload), retracted.get(uuid, 0))
-            for _, uuid, kind, structure, payload in rows
+            Entry(number, uuid, kind, structure, self._mark(kind, payload), retracted.get(uuid, 0))
+            for number, uuid, kind, structure, payload in rows
             if kind not in ("retract", "restore", "clear")
         )
 

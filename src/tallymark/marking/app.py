@@ -58,7 +58,7 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
 
     def session(request: Request) -> dict[str, Any]:
         own: Session = request.state.session
-        return desk.overview() | {"user": own.user, "csrf": own.csrf}
+        return desk.overview() | {"user": own.user, "role": own.role, "csrf": own.csrf}
 
     def following(body: Ask, request: Request) -> dict[str, Any]:
         return desk.next(user(request), body.count, body.without)
@@ -70,6 +70,12 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
         samples = desk.frames.get(desk.case(key)).plane(number)
         return Response(samples, media_type="application/octet-stream")
 
+    def grown(key: str, number: int, request: Request) -> dict[str, Any]:
+        return desk.grown(key, number, user(request))
+
+    def model(key: str, number: int, request: Request) -> dict[str, Any]:
+        return desk.model(key, number, user(request))
+
     def marks(body: Events, request: Request) -> dict[str, Any]:
         return desk.store_events(body.events, user(request))
 
@@ -79,6 +85,8 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
         ("POST", "/api/next", following),
         ("GET", "/api/cases/{key}", case),
         ("GET", "/api/cases/{key}/planes/{number}", plane),
+        ("GET", "/api/cases/{key}/grown/{number}", grown),
+        ("GET", "/api/cases/{key}/model/{number}", model),
         ("POST", "/api/marks", marks),
     ]
     for method, path, endpoint in paths:

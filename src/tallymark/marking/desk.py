@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,8 +19,10 @@ from tallymark.data.study import Case, Study
 from tallymark.errors import StudyError, TallymarkError
 from tallymark.marking.committer import Committer
 from tallymark.marking.frames import Frame, Frames
+from tallymark.marking.growing import grow_marks, shown
 from tallymark.marking.kept import KeptNumbers
 from tallymark.marking.next_image import finished, suggestions
+from tallymark.marking.predicted import Predictions, blind
 from tallymark.marking.settings import MarkingSettings, case_key
 from tallymark.marking.wire import AnyEvent, Drawn, NothingHere, TakenBack, Visited
 from tallymark.pictures.palette import EXCLUSION, colour_hex, structure_colour
@@ -45,7 +48,8 @@ class Desk:
         self.frames = Frames(study)
         self.kept = KeptNumbers(study, settings.variant)
         self.cases = tuple(case for split in settings.splits for case in study.split(split))
-        self._by_key = {case_key(case): case for case in self.cases}
+        # Strokes that wait in a browser may be of images that are no longer asked for.
+        self._by_key = {case_key(case): case for case in study.cases}
         if not self.cases:
             raise StudyError(
                 "no image is to be marked", where=study.folder, found=f"no case of {', '.join(settings.splits)}"
@@ -58,13 +62,16 @@ class Desk:
                 remedy="choose another name with --marks",
             )
         self.store: MarkStore = study.marks
+        self.predictions = Predictions(study, settings.run)
+        reasons = ((case.id, self.predictions.reason(case, self.kept.of(case))) for case in self.cases)
+        self._reasons = {name: reason for name, reason in reasons if reason is not None}
         self.committer = Committer(self.store)
 
     def case(self, key: str) -> Case:
         """The case of a key.
 
         Raises:
-            StudyError: none of the images that are to be marked has it.
+            StudyError: no image of the study has it.
         """
         if key not in self._by_key:
             raise StudyError("no such image")
@@ -81,6 +88,9 @@ class Desk:
         ]
         return {
             "study": self.study.settings.name,
+            "place": hashlib.sha256(f"{self.study.folder.resolve()}/{self.settings.mark_set}".encode()).hexdigest()[
+                :16
+            ],
             "structures": structures,
             "exclusion": {"name": "none of these", "colour": colour_hex(EXCLUSION)},
             "filled": self.settings.filled,
@@ -110,8 +120,43 @@ class Desk:
             "spacing": frame.spacing,
             "numbers": [str(kept) for kept in self.kept.of(case)],
             "sized": sorted(self.kept.areas(case, frame.space, frame.spacing)),
+            "model": self._model(case, user),
             "marks": [self._entry(entry, frame) for entry in entries],
         }
+
+    def grown(self, key: str, plane: int, user: str) -> dict[str, Any]:
+        """The own marks of an image grown to the kept numbers, as outlines on a plane.
+
+        Raises:
+            StudyError: no such image.
+        """
+        case = self.case(key)
+        frame = self.frames.get(case)
+        areas = self.kept.areas(case, frame.space, frame.spacing)
+        known = self.settings.mark_set in self.store.sets()
+        marks = self.store.labels(case.id, self.settings.mark_set, user) if known else {}
+        masks, warnings = grow_marks(frame, marks, areas, self.study.structures)
+        numbers = "; ".join(str(kept) for kept in self.kept.of(case))
+        return {
+            "outlines": shown(masks, self.study.structures, frame.space, plane),
+            "notes": [f"grown to {numbers}"] if masks else [],
+            "warnings": warnings,
+        }
+
+    def model(self, key: str, plane: int, user: str) -> dict[str, Any]:
+        """What the model says of an image, once the user has marked it and unless it stays hidden on purpose.
+
+        Raises:
+            StudyError: no such image, nothing marked yet, or hidden.
+        """
+        case = self.case(key)
+        if self._model(case, user) != "there":
+            raise StudyError("there is no outline to be shown")
+        if not any(entry.kind in ("stroke", "nothing") for entry in self.annotator(user).history(case.id)):
+            raise StudyError("the outline comes after the first stroke")
+        masks = self.predictions.masks(case)
+        space = self.frames.get(case).space
+        return {"outlines": shown(masks, self.study.structures, space, plane), "notes": [], "warnings": []}
 
     def store_events(self, raw: Sequence[Mapping[str, Any]], user: str) -> dict[str, Any]:
         """Store events in one transaction; when this returns, all that it calls saved is on the disk.
@@ -155,7 +200,7 @@ class Desk:
         """The next images to mark, with the reason, and how far the user is."""
         progress = self.annotator(user).progress()
         before = {self._by_key[key].id for key in without if key in self._by_key}
-        following = suggestions(self.cases, progress, user, without=before)
+        following = suggestions(self.cases, progress, user, self._reasons, without=before)
         visits = [p.visits[user] for case in self.cases if (p := progress.get(case.id)) and user in p.visits]
         seconds = [visit.seconds for visit in visits if visit.outcome == "done"]
         return {
@@ -168,6 +213,11 @@ class Desk:
     def close(self) -> None:
         """Write what waits, and stop."""
         self.committer.close()
+
+    def _model(self, case: Case, user: str) -> str:
+        if not self.predictions.has(case):
+            return "none"
+        return "blind" if blind(case_key(case), user, self.settings.blind) else "there"
 
     def _stroke(self, event: Drawn) -> Stroke:
         frame = self.frames.get(self.case(event.case))
@@ -205,6 +255,7 @@ class Desk:
             "id": entry.uuid,
             "kind": entry.kind,
             "structure": names.index(entry.structure) if entry.structure in names else 0,
+            "order": entry.number,
             "retracted": entry.retracted,
         }
         if isinstance(entry.mark, Stroke):

@@ -1,0 +1,144 @@
+// Every event goes into the browser's own store first, then to the server, and leaves the store when the server has said
+// that it is on the disk. Order is kept; what is sent twice is stored once.
+
+import * as server from "./server";
+import type { Event } from "./types";
+
+export type Light = "saved" | "saving" | "unsaved";
+
+const RETRY_MS = [300, 1000, 2000, 4000, 8000];
+const AT_ONCE = 50;
+
+function done<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error ?? new Error("the browser's store failed"));
+  });
+}
+
+function finished(transaction: IDBTransaction): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = transaction.onerror = () => reject(transaction.error ?? new Error("not kept"));
+  });
+}
+
+interface Entry {
+  number: IDBValidKey | null; // of the browser's store; null until it is there
+  event: Event;
+}
+
+export class Outbox {
+  private waiting: Entry[] = [];
+  private sending = false;
+  private failures = 0;
+  private timer = 0;
+  refused: { event: Event; reason: string }[] = [];
+  kept = true; // false where the browser offers no store
+  trouble = "";
+
+  private constructor(
+    private readonly database: IDBDatabase | null,
+    private readonly changed: () => void,
+  ) {
+    this.kept = database !== null;
+  }
+
+  /** Open the store of this study, set of marks and person, with all that waits in it. */
+  static async open(name: string, changed: () => void): Promise<Outbox> {
+    let database: IDBDatabase | null = null;
+    try {
+      const request = indexedDB.open(name, 1);
+      request.onupgradeneeded = () => {
+        request.result.createObjectStore("waiting", { autoIncrement: true });
+        request.result.createObjectStore("refused", { autoIncrement: true });
+      };
+      database = await done(request);
+    } catch {
+      database = null;
+    }
+    const box = new Outbox(database, changed);
+    if (database) {
+      const transaction = database.transaction(["waiting", "refused"]);
+      const [keys, events, refused] = await Promise.all([
+        done(transaction.objectStore("waiting").getAllKeys()),
+        done(transaction.objectStore("waiting").getAll() as IDBRequest<Event[]>),
+        done(transaction.objectStore("refused").getAll() as IDBRequest<{ event: Event; reason: string }[]>),
+      ]);
+      box.waiting = keys.map((number, i) => ({ number, event: events[i] }));
+      box.refused = refused;
+      void navigator.storage?.persist?.();
+    }
+    addEventListener("online", () => box.soon(0));
+    addEventListener("focus", () => box.soon(0));
+    box.soon(0);
+    return box;
+  }
+
+  get light(): Light {
+    if (this.waiting.length === 0) return "saved";
+    return this.failures ? "unsaved" : "saving";
+  }
+
+  get count(): number {
+    return this.waiting.length;
+  }
+
+  pending(key: string): Event[] {
+    return this.waiting.map((entry) => entry.event).filter((event) => event.case === key);
+  }
+
+  async add(event: Event): Promise<void> {
+    const entry: Entry = { number: null, event };
+    this.waiting.push(entry);
+    this.changed();
+    if (this.database) {
+      const transaction = this.database.transaction("waiting", "readwrite", { durability: "strict" });
+      const request = transaction.objectStore("waiting").add(event);
+      await finished(transaction);
+      entry.number = request.result;
+    }
+    this.soon(0);
+  }
+
+  private soon(delay: number): void {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => void this.flush(), delay);
+  }
+
+  private async flush(): Promise<void> {
+    if (this.sending || this.waiting.length === 0) return;
+    this.sending = true;
+    const batch = this.waiting.filter((entry) => !this.database || entry.number !== null).slice(0, AT_ONCE);
+    try {
+      if (batch.length) {
+        const answer = await server.send(batch.map((entry) => entry.event));
+        const gone = new Set([...answer.saved, ...answer.refused.map((refusal) => refusal.id)]);
+        const wrong = answer.refused.map((refusal) => ({
+          event: batch.find((entry) => entry.event.id === refusal.id)!.event,
+          reason: refusal.reason,
+        }));
+        await this.forget(batch.filter((entry) => gone.has(entry.event.id)), wrong);
+      }
+      this.failures = 0;
+      this.trouble = "";
+    } catch (error) {
+      this.failures++;
+      this.trouble = error instanceof server.Refused ? error.message : "the server does not answer";
+    }
+    this.sending = false;
+    this.changed();
+    if (this.waiting.length) this.soon(this.failures ? RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1] : 0);
+  }
+
+  private async forget(entries: Entry[], wrong: { event: Event; reason: string }[]): Promise<void> {
+    if (this.database) {
+      const transaction = this.database.transaction(["waiting", "refused"], "readwrite");
+      for (const entry of entries) transaction.objectStore("waiting").delete(entry.number!);
+      for (const refusal of wrong) transaction.objectStore("refused").add(refusal);
+      await finished(transaction);
+    }
+    this.waiting = this.waiting.filter((entry) => !entries.includes(entry));
+    this.refused.push(...wrong);
+  }
+}

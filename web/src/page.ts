@@ -1,0 +1,427 @@
+// The page around the image: tools, structures, numbers, the light, and the keys.
+
+import { button, el, icon } from "./dom";
+import { Hand } from "./hand";
+import type { Outbox } from "./outbox";
+import type { Session } from "./types";
+import { View } from "./view";
+import { type Tool, Work } from "./work";
+
+const LIGHTS = {
+  saved: ["●", "saved"],
+  saving: ["◐", "saving"],
+  unsaved: ["○", "not saved yet"],
+} as const;
+
+const REASONS = ["poor image quality", "not fully in view", "border not visible", "needs another examination"];
+
+// Window centre and width in Hounsfield units, as radiology departments set them.
+const CT: Record<string, [number, number]> = {
+  "Soft tissue": [40, 400],
+  Lung: [-600, 1500],
+  Bone: [400, 1800],
+  Brain: [40, 80],
+  Liver: [60, 160],
+};
+
+const KEYS: [string, string][] = [
+  ["Space", "next image"],
+  ["Backspace", "image before"],
+  ["1 to 9", "structure"],
+  ["[  ]", "smaller, larger brush"],
+  ["B", "brush"],
+  ["E", "erase"],
+  ["X", "not any of these"],
+  ["D", "diameter"],
+  ["Z  Shift+Z", "undo, redo (also Ctrl+Z, Ctrl+Y)"],
+  ["N", "nothing here"],
+  ["T", "can't tell"],
+  ["S", "skip"],
+  ["F", "fit to window"],
+  ["I", "invert"],
+  ["W", "window and level by drag (or the right mouse button)"],
+  ["H", "hide all ink while held"],
+  ["G", "grown shape"],
+  ["M", "model's outline, after the first stroke"],
+  ["R", "the model's outline is right"],
+  ["arrows, Enter", "move the pen, put it down and lift it (Shift: 10 pixels)"],
+  ["wheel, pinch", "zoom; in a volume the wheel turns slices, Ctrl+wheel zooms"],
+  ["Space+drag", "pan; with a pen at hand, a finger pans"],
+  ["Page up, down", "slice"],
+];
+
+export class Page {
+  private work!: Work;
+  private hand!: Hand;
+  private readonly canvas = el("canvas", { id: "image", tabindex: "0", role: "application", "aria-label": "image to mark" });
+  private readonly view: View;
+  private readonly said = el("p", { class: "said", role: "status", "aria-live": "polite" });
+  private readonly light = el("span", { id: "light", role: "status" });
+  private readonly title = el("span", { id: "case" });
+  private readonly reason = el("span", { id: "reason" });
+  private readonly progress = el("span", { id: "progress" });
+  private readonly numbers = el("span", { id: "numbers" });
+  private readonly notes = el("p", { id: "notes", role: "status" });
+  private readonly structures = el("div", { id: "structures", role: "radiogroup", "aria-label": "structure" });
+  private readonly judge = el("div", { id: "judge", role: "group", "aria-label": "model's outline" });
+  private readonly end = el("div", { id: "end", class: "notice" });
+  private readonly size = el("input", { id: "size", type: "range", min: "0", max: "100", "aria-label": "brush size ([ and ])" });
+  private readonly slice = el("input", { id: "slice", type: "range", min: "0", "aria-label": "slice" });
+  private readonly sliceText = el("output", { id: "slice-text" });
+  private readonly presets = el("select", { id: "presets", "aria-label": "window" });
+  private readonly tools = new Map<Tool, HTMLButtonElement>();
+  private readonly toggles = new Map<string, HTMLButtonElement>();
+  private readonly cantTell: HTMLDialogElement;
+  private readonly help: HTMLDialogElement;
+  private outbox!: Outbox;
+  private shownKey = "";
+
+  constructor(private readonly session: Session) {
+    this.view = new View(this.canvas, [...session.structures, session.exclusion]);
+    this.cantTell = this.cantTellDialog();
+    this.help = this.helpDialog();
+    this.theme(localStorage.getItem("theme") ?? "dark");
+  }
+
+  async start(outbox: Outbox): Promise<void> {
+    this.outbox = outbox;
+    this.work = new Work(
+      this.session,
+      outbox,
+      this.view,
+      () => this.refresh(),
+      (text) => this.say(text),
+    );
+    this.hand = new Hand(this.work, this.canvas, (text) => this.say(text));
+    this.build();
+    addEventListener("keydown", (event) => this.keyDown(event));
+    addEventListener("keyup", (event) => this.keyUp(event));
+    addEventListener("beforeunload", (event) => {
+      if (!outbox.kept && outbox.count) event.preventDefault();
+    });
+    this.refresh();
+    await this.work.begin();
+    this.canvas.focus();
+  }
+
+  private build(): void {
+    const tool = (name: Tool, label: string, key: string, picture: string, short = label) => {
+      const element = button(label, { icon: picture, key, label: short }, () => this.choose(name));
+      this.tools.set(name, element);
+      return element;
+    };
+    const toggle = (name: string, label: string, short: string, key: string, picture: string, act: () => void) => {
+      const element = button(label, { icon: picture, key, label: short }, act);
+      this.toggles.set(name, element);
+      return element;
+    };
+    const work = () => this.work;
+    const rail = el(
+      "nav",
+      { id: "tools", "aria-label": "tools" },
+      tool("brush", "Brush", "B", "brush"),
+      tool("erase", "Erase", "E", "erase"),
+      tool("none", "Not any of these", "X", "none", "Not this"),
+      tool("ruler", "Diameter", "D", "ruler"),
+      tool("window", "Window and level", "W", "window", "Window"),
+      el("hr"),
+      button("Undo", { icon: "undo", key: "Z", id: "undo", label: "Undo" }, () => work().undo()),
+      button("Redo", { icon: "redo", key: "Shift+Z", id: "redo", label: "Redo" }, () => work().redo()),
+      el("hr"),
+      button("Fit to window", { icon: "fit", key: "F", label: "Fit" }, () => this.view.fit()),
+      toggle("invert", "Invert", "Invert", "I", "invert", () => this.invert()),
+      toggle("grown", "Grown shape", "Grown", "G", "grow", () => work().toggleGrown()),
+      toggle("model", "Model's outline", "Model", "M", "model", () => work().toggleModel()),
+    );
+    this.session.structures.forEach((structure, i) => {
+      const chip = button(structure.name, { key: String(i + 1), text: structure.name, kind: "chip" }, () => this.pick(i));
+      chip.setAttribute("role", "radio");
+      const dot = el("i", { class: "dot" });
+      dot.style.background = structure.colour;
+      chip.prepend(dot);
+      this.structures.append(chip);
+    });
+    this.judge.append(
+      el("span", {}, "Model's outline:"),
+      button("The outline is right", { text: "Right", key: "R" }, () => this.work.judge("right")),
+      button("I fix it", { text: "Fix" }, () => this.work.judge("fix")),
+    );
+    this.size.addEventListener("input", () => this.work.setShare((Number(this.size.value) / 100) ** 2 * 0.5));
+    this.slice.addEventListener("input", () => this.work.setPlane(Number(this.slice.value)));
+    this.presets.addEventListener("change", () => this.preset(this.presets.value));
+    for (const control of [this.size, this.slice, this.presets]) control.addEventListener("change", () => this.canvas.focus());
+    const header = el(
+      "header",
+      {},
+      el("strong", {}, "tallymark"),
+      this.title,
+      this.reason,
+      el("span", { class: "space" }),
+      this.progress,
+      this.light,
+      button("Light or dark", { icon: "theme" }, () => this.theme()),
+      button("Keys", { icon: "help", key: "?" }, () => this.help.showModal()),
+    );
+    const footer = el(
+      "footer",
+      {},
+      this.structures,
+      el("label", { class: "size" }, el("kbd", {}, "["), this.size, el("kbd", {}, "]")),
+      this.numbers,
+      this.presets,
+      this.judge,
+      el(
+        "div",
+        { id: "actions" },
+        button("Nothing here", { text: "Nothing here", key: "N" }, () => this.work.nothingHere()),
+        button("Can't tell", { text: "Can't tell", key: "T" }, () => this.cantTell.showModal()),
+        button("Skip", { text: "Skip", key: "S" }, () => void this.work.next("skip")),
+        button("Next", { text: "Next", key: "Space", kind: "primary", id: "next" }, () => void this.work.next()),
+      ),
+    );
+    const stage = el(
+      "main",
+      {},
+      this.canvas,
+      el("div", { id: "slices" }, this.sliceText, this.slice),
+      this.notes,
+      this.said,
+      this.end,
+    );
+    document.getElementById("app")!.replaceChildren(header, rail, stage, footer, this.cantTell, this.help);
+  }
+
+  private cantTellDialog(): HTMLDialogElement {
+    const dialog = el("dialog", { "aria-label": "can't tell" });
+    const other = el("input", { placeholder: "another reason", "aria-label": "another reason", maxlength: "200" });
+    const choose = (reason: string) => {
+      dialog.close();
+      void this.work.next("unsure", reason);
+      this.canvas.focus();
+    };
+    const form = el("form", { method: "dialog" }, el("h2", {}, "Can't tell, because of"));
+    REASONS.forEach((reason, i) => form.append(button(reason, { text: reason, key: String(i + 1) }, () => choose(reason))));
+    form.append(other, el("menu", {}, button("Cancel", { text: "Cancel", key: "Esc" }, () => dialog.close())));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (other.value.trim()) choose(other.value.trim());
+    });
+    dialog.addEventListener("keydown", (event) => {
+      if (event.target === other) return;
+      const reason = REASONS[Number(event.key) - 1];
+      if (reason) choose(reason);
+    });
+    dialog.append(form);
+    return dialog;
+  }
+
+  private helpDialog(): HTMLDialogElement {
+    const dialog = el("dialog", { "aria-label": "keys", class: "help" });
+    const list = el("dl");
+    for (const [key, what] of KEYS) list.append(el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)));
+    dialog.append(el("h2", {}, "Keys"), list, button("Close", { text: "Close", key: "Esc" }, () => dialog.close()));
+    return dialog;
+  }
+
+  private theme(wanted?: string): void {
+    const root = document.documentElement;
+    root.dataset.theme = wanted ?? (root.dataset.theme === "dark" ? "light" : "dark");
+    localStorage.setItem("theme", root.dataset.theme);
+  }
+
+  private say(text: string): void {
+    this.said.textContent = text;
+    this.said.classList.remove("fade");
+    void this.said.offsetWidth;
+    this.said.classList.add("fade");
+  }
+
+  private choose(tool: Tool): void {
+    this.work.tool = this.work.tool === tool ? "brush" : tool;
+    this.canvas.dataset.tool = this.work.tool;
+    this.hand.recolour();
+    this.refresh();
+  }
+
+  private pick(structure: number): void {
+    if (structure >= this.session.structures.length) return;
+    this.work.structure = structure;
+    if (this.work.tool !== "ruler") this.work.tool = "brush";
+    this.hand.recolour();
+    this.refresh();
+  }
+
+  private invert(): void {
+    this.work.setWindow({ ...this.view.window, inverted: !this.view.window.inverted });
+    this.refresh();
+  }
+
+  private preset(name: string): void {
+    const about = this.work.current?.frame.about;
+    if (!about) return;
+    const { inverted } = this.view.window;
+    const ct = CT[name];
+    const [low, high] = ct ? [ct[0] - ct[1] / 2, ct[0] + ct[1] / 2] : name === "Full range" ? about.range : about.window;
+    this.work.setWindow({ low, high, inverted });
+  }
+
+  private keyDown(event: KeyboardEvent): void {
+    const target = event.target as HTMLElement;
+    if (document.querySelector("dialog[open]") || target.matches("input:not([type=range]), select")) return;
+    const { work } = this;
+    work.hear();
+    const typed = event.key.toLowerCase();
+    if (event.key === " ") {
+      if (target instanceof HTMLButtonElement) return; // the key of the button that has the focus
+      event.preventDefault();
+      if (event.repeat) return;
+      this.hand.spaceKey(true);
+      return;
+    }
+    if (event.ctrlKey || event.metaKey) {
+      if (typed === "z") event.shiftKey ? work.redo() : work.undo();
+      else if (typed === "y") work.redo();
+      else return;
+      event.preventDefault();
+      return;
+    }
+    if (event.altKey) return;
+    if (event.key.startsWith("Arrow") && !target.matches("input")) {
+      const step = event.shiftKey ? 10 : 1;
+      const [dr, dc] = { ArrowUp: [-step, 0], ArrowDown: [step, 0], ArrowLeft: [0, -step], ArrowRight: [0, step] }[event.key]!;
+      event.preventDefault();
+      return this.hand.arrow(dr, dc);
+    }
+    const acts: Record<string, () => void> = {
+      enter: () => this.hand.pen(),
+      escape: () => this.hand.escape(),
+      backspace: () => void work.previous(),
+      pageup: () => work.setPlane(this.view.plane - 1),
+      pagedown: () => work.setPlane(this.view.plane + 1),
+      "[": () => this.resize(1 / 1.25),
+      "]": () => this.resize(1.25),
+      z: () => (event.shiftKey ? work.redo() : work.undo()),
+      y: () => work.redo(),
+      b: () => this.choose("brush"),
+      e: () => this.choose("erase"),
+      x: () => this.choose("none"),
+      d: () => this.choose("ruler"),
+      w: () => this.choose("window"),
+      f: () => this.view.fit(),
+      i: () => this.invert(),
+      g: () => work.toggleGrown(),
+      m: () => work.toggleModel(),
+      r: () => work.judge("right"),
+      n: () => work.nothingHere(),
+      t: () => this.cantTell.showModal(),
+      s: () => void work.next("skip"),
+      h: () => this.hide(true),
+      "?": () => this.help.showModal(),
+    };
+    if (/^[1-9]$/.test(typed)) this.pick(Number(typed) - 1);
+    else if (acts[typed] && !(typed === "enter" && target instanceof HTMLButtonElement)) acts[typed]();
+    else return;
+    event.preventDefault();
+  }
+
+  private keyUp(event: KeyboardEvent): void {
+    if (event.key.toLowerCase() === "h") this.hide(false);
+    if (event.key === " " && !(event.target instanceof HTMLButtonElement) && this.hand.spaceKey(false) === "next") {
+      void this.work.next();
+    }
+  }
+
+  private hide(hidden: boolean): void {
+    this.view.hidden = hidden;
+    this.view.redraw();
+  }
+
+  private resize(factor: number): void {
+    const { work } = this;
+    const before = work.width;
+    work.setShare(work.share * factor);
+    while (work.width === before && work.share < 0.5 && work.share * factor > 1e-4 && (factor > 1 || before > 1)) {
+      work.setShare(work.share * factor);
+    }
+    this.hand.recolour();
+    this.say(`brush ${work.width} px`);
+  }
+
+  /** Bring everything that is written on the page up to date. */
+  refresh(): void {
+    const { work, outbox } = this;
+    if (!work || !outbox) return;
+    const [sign, word] = LIGHTS[outbox.light];
+    this.light.dataset.light = outbox.light;
+    this.light.textContent = `${sign} ${word}${outbox.light === "unsaved" ? ` (${outbox.count}): ${outbox.trouble}` : ""}`;
+    const { done, all, seconds } = work.following;
+    this.progress.textContent = all ? `${done} of ${all}${seconds ? ` · ${seconds} s an image` : ""}` : "";
+    const current = work.current;
+    this.canvas.hidden = !current;
+    this.end.hidden = !!current || !all;
+    if (!current) {
+      if (all) this.finish(done, all);
+      return;
+    }
+    const about = current.frame.about;
+    document.body.dataset.nextMs = work.nextMs.toFixed(0);
+    document.body.dataset.key = about.key;
+    this.title.textContent = about.id;
+    this.reason.textContent = current.reason;
+    this.numbers.textContent = about.numbers.join(" · ");
+    this.structures.querySelectorAll("button").forEach((chip, i) => {
+      chip.setAttribute("aria-checked", String(i === work.structure && work.tool !== "none"));
+    });
+    for (const [tool, element] of this.tools) element.setAttribute("aria-pressed", String(tool === work.tool));
+    this.toggles.get("invert")!.setAttribute("aria-pressed", String(this.view.window.inverted));
+    this.toggles.get("grown")!.setAttribute("aria-pressed", String(work.showGrown));
+    this.toggles.get("grown")!.hidden = !about.sized.length;
+    this.toggles.get("model")!.setAttribute("aria-pressed", String(work.showModel));
+    this.toggles.get("model")!.hidden = about.model === "none";
+    (document.getElementById("undo") as HTMLButtonElement).disabled = !current.layer.last;
+    (document.getElementById("redo") as HTMLButtonElement).disabled = !current.layer.undone;
+    this.judge.hidden = !work.modelSeen;
+    this.judge.querySelectorAll("button").forEach((element, i) => {
+      element.setAttribute("aria-pressed", String(work.judgement === ["right", "fix"][i]));
+    });
+    this.size.value = String(Math.round(Math.sqrt(work.share / 0.5) * 100));
+    const warnings = [...work.warnings];
+    if (outbox.refused.length) warnings.push(`${outbox.refused.length} strokes were refused: ${outbox.refused.at(-1)!.reason}`);
+    if (!outbox.kept) warnings.push("this browser keeps nothing: wait for the light before you close it");
+    if (work.problem) warnings.push(work.problem);
+    const nothing = current.layer.nothing ? ["marked: nothing here"] : [];
+    this.notes.replaceChildren(
+      ...warnings.map((text) => el("span", { class: "warning" }, icon("none"), text)),
+      ...[...nothing, ...work.notes].map((text) => el("span", {}, text)),
+    );
+    const volume = about.planes > 1;
+    document.getElementById("slices")!.hidden = !volume;
+    if (volume) {
+      this.slice.max = String(about.planes - 1);
+      this.slice.value = String(this.view.plane);
+      this.sliceText.textContent = `${this.view.plane + 1} / ${about.planes}`;
+    }
+    if (this.shownKey !== about.key) this.newImage();
+    this.canvas.dataset.tool = work.tool;
+  }
+
+  private newImage(): void {
+    const about = this.work.current!.frame.about;
+    this.shownKey = about.key;
+    const names = ["Auto", "Full range", ...(about.type === "i2" && about.range[0] < -500 ? Object.keys(CT) : [])];
+    this.presets.replaceChildren(...names.map((name) => el("option", {}, name)));
+    this.presets.hidden = about.type === "u1";
+    this.canvas.setAttribute("aria-label", `image ${about.id}, ${about.rows} by ${about.columns} pixels`);
+  }
+
+  private finish(done: number, all: number): void {
+    const left = all - done;
+    this.end.replaceChildren(
+      el("h1", {}, left ? "No more images for now" : "All images are through"),
+      el("p", {}, left ? `${left} were skipped or are left.` : `${done} images. Thank you.`),
+    );
+    if (left) this.end.append(button("Go through them", { text: "Go through them", kind: "primary" }, () => void this.work.again()));
+    for (const element of [this.title, this.reason, this.numbers]) element.textContent = "";
+    this.notes.replaceChildren();
+  }
+}

@@ -1,0 +1,71 @@
+// Talking to the server. A restarted server has new sessions and new words: both are asked for again by themselves.
+
+import type { About, Answer, Event, Following, Grown, Session } from "./types";
+
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    why: string,
+    readonly door = "", // "login" where people have names
+  ) {
+    super(why);
+  }
+}
+
+let session: Session | null = null;
+
+async function ask(path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+  const headers: Record<string, string> = {};
+  const options: RequestInit = { headers, signal, credentials: "same-origin", redirect: "error" };
+  if (body !== undefined) {
+    headers["content-type"] = "application/json";
+    if (session) headers["x-tallymark-csrf"] = session.csrf;
+    options.method = "POST";
+    options.body = JSON.stringify(body);
+  }
+  const response = await fetch(path, options);
+  if (!response.ok) {
+    const said = (await response.json().catch(() => ({}))) as { error?: string; door?: string };
+    throw new Refused(response.status, said.error ?? `the server answered ${response.status}`, said.door);
+  }
+  return response;
+}
+
+async function json<T>(path: string, body?: unknown): Promise<T> {
+  try {
+    return (await (await ask(path, body)).json()) as T;
+  } catch (error) {
+    if (error instanceof Refused && error.status === 403 && session) {
+      await begin();
+      return (await (await ask(path, body)).json()) as T;
+    }
+    throw error;
+  }
+}
+
+/** Let this browser in with the secret of the address, and take the secret out of the address. */
+export async function enter(): Promise<void> {
+  const token = location.hash.slice(1);
+  if (token.length < 30) return;
+  history.replaceState(null, "", "/");
+  await ask("/api/enter", { token });
+}
+
+export async function login(user: string, password: string): Promise<void> {
+  await ask("/api/login", { user, password });
+}
+
+export async function begin(): Promise<Session> {
+  session = (await (await ask("/api/session")).json()) as Session;
+  return session;
+}
+
+export const about = (key: string) => json<About>(`/api/cases/${key}`);
+export const following = (count: number, without: string[]) => json<Following>("/api/next", { count, without });
+export const grown = (key: string, plane: number) => json<Grown>(`/api/cases/${key}/grown/${plane}`);
+export const outlines = (key: string, plane: number) => json<Grown>(`/api/cases/${key}/model/${plane}`);
+export const send = (events: Event[]) => json<Answer>("/api/marks", { events });
+
+export async function samples(key: string, plane: number): Promise<ArrayBuffer> {
+  return (await ask(`/api/cases/${key}/planes/${plane}`)).arrayBuffer();
+}

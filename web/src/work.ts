@@ -1,0 +1,331 @@
+// One image after the other: what is before the reader, what comes next, and what is done with it.
+
+import { type Frame, FrameCache, type Window } from "./frames";
+import { Layer } from "./layer";
+import { Outbox } from "./outbox";
+import * as server from "./server";
+import type { Event, Following, Judgement, Mark, Point, Session, Structure, Suggestion, Visited } from "./types";
+import { View } from "./view";
+
+export type Tool = "brush" | "erase" | "none" | "ruler" | "window";
+
+const AHEAD = 3;
+const LONGEST_PAUSE_MS = 15_000;
+const REMEMBERED = 200;
+
+export class Work {
+  readonly structures: Structure[]; // the last one is "none of these"
+  tool: Tool = "brush";
+  structure = 0;
+  share = Number(localStorage.getItem("brush") ?? 0.025); // of the shorter side, so that images of any size feel alike
+  following: Following = { next: [], done: 0, all: 0, seconds: null };
+  current: { key: string; reason: string; frame: Frame; layer: Layer } | null = null;
+  judgement: Judgement = "";
+  modelSeen = false;
+  showGrown = true;
+  showModel = true;
+  notes: string[] = [];
+  warnings: string[] = [];
+  problem = "";
+  nextMs = 0; // from the key to the next image on the screen
+  private before: string[] = []; // images that were left, the last one at the end
+  private readonly cache: FrameCache;
+  private active = 0;
+  private heard = 0;
+  private growthWanted = false;
+  private turning = false;
+
+  constructor(
+    readonly session: Session,
+    readonly outbox: Outbox,
+    readonly view: View,
+    private readonly changed: () => void,
+    private readonly say: (text: string) => void,
+  ) {
+    this.structures = [...session.structures, session.exclusion];
+    this.cache = new FrameCache((key) => outbox.pending(key));
+  }
+
+  get exclusion(): number {
+    return this.structures.length - 1;
+  }
+
+  get target(): number {
+    return this.tool === "none" ? this.exclusion : this.structure;
+  }
+
+  get width(): number {
+    const about = this.current?.frame.about;
+    return about ? Math.max(1, Math.round(this.share * Math.min(about.rows, about.columns))) : 1;
+  }
+
+  get plane(): number | null {
+    const about = this.current?.frame.about;
+    return about && about.planes > 1 ? this.view.plane : null;
+  }
+
+  async begin(): Promise<void> {
+    await this.ask();
+    const wanted = location.hash.slice(1);
+    const first = /^[0-9a-f]{20}$/.test(wanted) ? { key: wanted, reason: "where you were" } : this.following.next.shift();
+    if (first) await this.show(first).catch(() => this.next("skip"));
+    else this.changed();
+  }
+
+  private async ask(): Promise<void> {
+    const before = [...this.before.slice(-REMEMBERED), ...(this.current ? [this.current.key] : [])];
+    this.following = await server.following(AHEAD + 2, before);
+    for (const { key } of this.following.next.slice(0, AHEAD)) this.cache.get(key).catch(() => undefined);
+  }
+
+  private async show(suggestion: Suggestion, since = performance.now()): Promise<void> {
+    const frame = await this.cache.get(suggestion.key);
+    const waiting = [...frame.waiting, ...this.outbox.pending(suggestion.key)];
+    const layer = new Layer(frame.about, waiting);
+    this.current = { ...suggestion, frame, layer };
+    history.replaceState(null, "", `#${suggestion.key}`);
+    this.judgement = "";
+    this.modelSeen = false;
+    this.notes = [];
+    this.warnings = [];
+    this.problem = "";
+    this.active = 0;
+    this.heard = performance.now();
+    this.view.show(frame, layer, frame.first);
+    this.view.redraw(() => {
+      this.nextMs = performance.now() - since;
+      this.changed();
+    });
+    this.changed();
+    if (frame.about.planes > 1) void frame.loadAround(frame.first);
+    if (!layer.empty) this.wantGrowth();
+  }
+
+  /** The reader did something: time goes on counting. */
+  hear(): void {
+    const now = performance.now();
+    this.active += Math.min(now - this.heard, LONGEST_PAUSE_MS);
+    this.heard = now;
+  }
+
+  private add(event: Event): void {
+    this.outbox.add(event).catch(() => {
+      this.problem = "this browser could not keep the stroke";
+      this.changed();
+    });
+  }
+
+  private event<T extends object>(rest: T): T & { id: string; case: string } {
+    return { ...rest, id: crypto.randomUUID(), case: this.current!.key };
+  }
+
+  mark(kind: "stroke" | "erase" | "diameter", points: Point[]): Mark {
+    const mark = {
+      kind,
+      structure: kind === "erase" ? 0 : this.target,
+      points,
+      width: kind === "diameter" ? 1 : this.width,
+      plane: this.plane,
+      filled: this.session.filled && kind !== "diameter" && points.length > 2,
+    };
+    return { ...this.event(mark), order: 0, retracted: 0 };
+  }
+
+  /** A stroke is finished: into the browser's store, and from there to the server. */
+  keep(mark: Mark): void {
+    if (!this.current) return;
+    const nothing = this.current.layer.nothing;
+    if (nothing && mark.kind === "stroke" && mark.structure !== this.exclusion) this.takeBack(nothing);
+    this.current.layer.add(mark);
+    const { id, kind, structure, points, width, plane, filled } = mark;
+    this.add({ id, case: this.current.key, kind, structure, points, width, plane, filled } as Event);
+    this.wantGrowth();
+    this.changed();
+  }
+
+  undo(): void {
+    const mark = this.current?.layer.last;
+    if (!mark) return this.say("nothing to undo");
+    this.takeBack(mark);
+    this.refresh();
+    this.say("undone");
+  }
+
+  private takeBack(mark: Mark): void {
+    this.current!.layer.retract(mark);
+    this.add(this.event({ kind: "retract" as const, target: mark.id }));
+  }
+
+  redo(): void {
+    const mark = this.current?.layer.undone;
+    if (!mark) return this.say("nothing to redo");
+    this.current!.layer.restore(mark);
+    this.add(this.event({ kind: "restore" as const, target: mark.id }));
+    this.refresh();
+    this.say("brought back");
+  }
+
+  private refresh(): void {
+    this.current!.layer.repaint(this.view.plane);
+    this.view.reink();
+    this.wantGrowth();
+    this.changed();
+  }
+
+  nothingHere(): void {
+    if (!this.current) return;
+    if (!this.current.layer.nothing) {
+      const event = this.event({ kind: "nothing" as const });
+      this.current.layer.add({ id: event.id, kind: "nothing", structure: 0, order: 0, retracted: 0 });
+      this.add(event);
+    }
+    void this.next("done");
+  }
+
+  /** Leave the image; without an outcome it is done if something was marked, else skipped. */
+  async next(outcome?: Visited["outcome"], reason = ""): Promise<void> {
+    if (this.turning) return;
+    const since = performance.now();
+    this.turning = true;
+    try {
+      this.leave(outcome, reason);
+      let following = this.following.next.shift();
+      if (!following) {
+        await this.ask();
+        following = this.following.next.shift();
+      }
+      if (following) await this.show(following, since);
+      else {
+        this.current = null;
+        this.changed();
+      }
+      if (this.following.next.length < AHEAD) await this.ask();
+    } catch (error) {
+      this.problem = error instanceof Error ? error.message : String(error);
+      this.changed();
+    } finally {
+      this.turning = false;
+    }
+  }
+
+  private leave(outcome?: Visited["outcome"], reason = ""): void {
+    if (!this.current) return;
+    this.hear();
+    const { key, layer, frame } = this.current;
+    const decided = outcome ?? (layer.empty ? "skip" : "done");
+    if (!outcome && decided === "skip") this.say("left unmarked; it comes again at the end");
+    const model = frame.about.model !== "there" ? frame.about.model : this.modelSeen ? "shown" : "hidden";
+    const seconds = Math.round(this.active) / 1000;
+    const { judgement } = this;
+    this.add(
+      this.event({ kind: "visit" as const, outcome: decided, seconds, reason, model, judgement, warned: this.warnings.length > 0 }),
+    );
+    if (decided !== "skip") this.following.done += 1;
+    this.before = [...this.before.filter((old) => old !== key), key];
+    this.cache.forget(key);
+  }
+
+  async previous(): Promise<void> {
+    const key = this.before.pop();
+    if (!key || this.turning) return this.say("this is the first image");
+    const current = this.current;
+    if (current) this.following.next.unshift({ key: current.key, reason: current.reason });
+    await this.show({ key, reason: "looked at before" });
+  }
+
+  /** Go through the skipped images again. */
+  async again(): Promise<void> {
+    this.before = [];
+    await this.ask();
+    const first = this.following.next.shift();
+    if (first) await this.show(first);
+    else this.changed();
+  }
+
+  setPlane(plane: number): void {
+    const frame = this.current?.frame;
+    if (!frame) return;
+    const wanted = Math.min(frame.about.planes - 1, Math.max(0, plane));
+    void frame.load(wanted).then(() => {
+      if (this.current?.frame !== frame) return;
+      this.view.setPlane(wanted);
+      this.wantGrowth();
+      this.changed();
+    });
+  }
+
+  setWindow(window: Window): void {
+    this.view.window = window;
+    this.view.redraw();
+  }
+
+  setShare(share: number): void {
+    const side = this.current ? Math.min(this.current.frame.about.rows, this.current.frame.about.columns) : 256;
+    this.share = Math.min(0.5, Math.max(1 / side, share));
+    localStorage.setItem("brush", String(this.share));
+    this.changed();
+  }
+
+  private wantGrowth(): void {
+    this.growthWanted = true;
+    this.saved();
+  }
+
+  /** What is on the server's disk may be grown, and compared with what the model says. */
+  saved(): void {
+    if (!this.growthWanted || !this.current || this.outbox.count) return;
+    this.growthWanted = false;
+    void this.look();
+  }
+
+  private async look(): Promise<void> {
+    const { key, layer, frame } = this.current!;
+    const plane = this.view.plane;
+    const still = () => this.current?.key === key && this.view.plane === plane;
+    try {
+      const marked = layer.counting.some((mark) => mark.kind === "stroke" || mark.kind === "raster");
+      if (marked && frame.about.sized.length) {
+        const grown = await server.grown(key, plane);
+        if (!still()) return;
+        this.view.grown = this.showGrown ? grown.outlines : [];
+        this.notes = grown.notes;
+        this.warnings = grown.warnings;
+      } else {
+        this.view.grown = [];
+        this.notes = this.warnings = [];
+      }
+      if (frame.about.model === "there" && this.showModel && !layer.empty) {
+        const model = await server.outlines(key, plane);
+        if (!still()) return;
+        this.view.model = model.outlines;
+        this.modelSeen = true;
+      }
+    } catch {
+      this.notes = ["growth is not to be had at the moment"];
+    }
+    this.view.redraw();
+    this.changed();
+  }
+
+  toggleGrown(): void {
+    this.showGrown = !this.showGrown;
+    if (!this.showGrown) this.view.grown = [];
+    this.view.redraw();
+    this.wantGrowth();
+    this.changed();
+  }
+
+  toggleModel(): void {
+    if (this.current?.layer.empty) return this.say("the model's outline comes after your first stroke");
+    this.showModel = !this.showModel;
+    if (!this.showModel) this.view.model = [];
+    this.view.redraw();
+    this.wantGrowth();
+    this.changed();
+  }
+
+  judge(judgement: Judgement): void {
+    this.judgement = judgement;
+    this.changed();
+  }
+}
