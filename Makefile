@@ -17,10 +17,12 @@ demo: setup ## synthetic images, training on numbers and marks, and a page with 
 
 test: setup ## all tests but the slow ones
 	@$(BIN)/python tools/wheels.py
+	@sh tools/browser.sh
 	@$(PYTEST) -q
 
 test-full: setup ## all tests, the slow and hostile ones at full count
 	@$(BIN)/python tools/wheels.py
+	@sh tools/browser.sh
 	@HYPOTHESIS_PROFILE=full $(PYTEST) -q --full --timeout 3600
 
 lint: setup ## style, types, import rules, the lock, and what tracked files may not name

@@ -125,6 +125,9 @@ class TestTakingBack:
         one.draw("a", "lesion", dot(0, 0), "u1")
         store.clear("hand")
         assert one.history("a") == ()
+        one.visit("a", Visit("done", 1.0), "u2")
+        store.clear("hand", "a")
+        assert one.progress() == {}
 
     @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=12))
     def test_a_slow_replay_gives_the_same(

@@ -57,6 +57,18 @@ export class Layer {
     return this.marks.filter((mark) => !mark.retracted);
   }
 
+  /** Changes with every mark that is made, taken back or brought back, and with the plane. */
+  get version(): string {
+    return `${this.about.key} ${this.plane} ${this.marks.length} ${clock} ${this.counting.length}`;
+  }
+
+  /** Pixels of the plane that are marked. */
+  get inked(): number {
+    let count = 0;
+    if (this.counting.length) for (let i = 0; i < this.bits.length; i++) if (this.bits[i]) count++;
+    return count;
+  }
+
   get nothing(): Mark | undefined {
     return this.counting.find((mark) => mark.kind === "nothing");
   }

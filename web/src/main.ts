@@ -12,10 +12,12 @@ function stop(title: string, text: string): void {
 }
 
 async function session(): Promise<Session | null> {
+  // An address that was used before still opens the page in the browser that it let in.
+  const refused = await server.enter().catch((error: unknown) => error);
   try {
-    await server.enter();
     return await server.begin();
-  } catch (error) {
+  } catch (problem) {
+    const error = refused ?? problem;
     if (error instanceof server.Refused && error.door === "login") return loginForm();
     const text = error instanceof Error ? error.message : String(error);
     stop("This page is locked", `${text[0].toUpperCase()}${text.slice(1)}.`);

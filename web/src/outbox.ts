@@ -69,10 +69,15 @@ export class Outbox {
       box.refused = refused;
       void navigator.storage?.persist?.();
     }
-    addEventListener("online", () => box.soon(0));
-    addEventListener("focus", () => box.soon(0));
-    box.soon(0);
+    addEventListener("online", () => box.retry());
+    addEventListener("focus", () => box.retry());
+    box.retry();
     return box;
+  }
+
+  /** Try to send now, whatever was waited for. */
+  retry(): void {
+    this.soon(0);
   }
 
   get light(): Light {
@@ -95,6 +100,7 @@ export class Outbox {
     if (this.database) {
       const transaction = this.database.transaction("waiting", "readwrite", { durability: "strict" });
       const request = transaction.objectStore("waiting").add(event);
+      transaction.commit(); // without waiting for a turn of this page, which may be closed before it comes
       await finished(transaction);
       entry.number = request.result;
     }

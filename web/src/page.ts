@@ -3,6 +3,7 @@
 import { button, el, icon } from "./dom";
 import { Hand } from "./hand";
 import type { Outbox } from "./outbox";
+import * as server from "./server";
 import type { Session } from "./types";
 import { View } from "./view";
 import { type Tool, Work } from "./work";
@@ -75,6 +76,7 @@ export class Page {
   private readonly help: HTMLDialogElement;
   private outbox!: Outbox;
   private shownKey = "";
+  private shownMarks = "";
 
   constructor(private readonly session: Session) {
     this.view = new View(this.canvas, [...session.structures, session.exclusion]);
@@ -96,12 +98,22 @@ export class Page {
     this.build();
     addEventListener("keydown", (event) => this.keyDown(event));
     addEventListener("keyup", (event) => this.keyUp(event));
+    addEventListener("hashchange", () => void this.reenter());
     addEventListener("beforeunload", (event) => {
       if (!outbox.kept && outbox.count) event.preventDefault();
     });
     this.refresh();
     await this.work.begin();
     this.canvas.focus();
+  }
+
+  /** The server was started anew and its new address was opened here. */
+  private async reenter(): Promise<void> {
+    if (!server.entering()) return;
+    await server.enter().catch(() => undefined);
+    await server.begin().catch(() => undefined);
+    history.replaceState(null, "", `#${this.work.current?.key ?? ""}`);
+    this.outbox.retry();
   }
 
   private build(): void {
@@ -351,6 +363,7 @@ export class Page {
   refresh(): void {
     const { work, outbox } = this;
     if (!work || !outbox) return;
+    work.saved();
     const [sign, word] = LIGHTS[outbox.light];
     this.light.dataset.light = outbox.light;
     this.light.textContent = `${sign} ${word}${outbox.light === "unsaved" ? ` (${outbox.count}): ${outbox.trouble}` : ""}`;
@@ -366,6 +379,10 @@ export class Page {
     const about = current.frame.about;
     document.body.dataset.nextMs = work.nextMs.toFixed(0);
     document.body.dataset.key = about.key;
+    if (this.shownMarks !== current.layer.version) {
+      this.shownMarks = current.layer.version;
+      this.canvas.dataset.inked = String(current.layer.inked);
+    }
     this.title.textContent = about.id;
     this.reason.textContent = current.reason;
     this.numbers.textContent = about.numbers.join(" · ");

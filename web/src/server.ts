@@ -47,9 +47,12 @@ async function json<T>(path: string, body?: unknown): Promise<T> {
 export async function enter(): Promise<void> {
   const token = location.hash.slice(1);
   if (token.length < 30) return;
-  history.replaceState(null, "", "/");
+  history.replaceState(history.state, "", "/");
   await ask("/api/enter", { token });
 }
+
+/** Whether the address now holds a new secret: someone opened it in a page that was open already. */
+export const entering = () => location.hash.length > 30;
 
 export async function login(user: string, password: string): Promise<void> {
   await ask("/api/login", { user, password });

@@ -137,6 +137,10 @@ export class View {
     const { rows, columns } = this.frame.about;
     const { top, left, bottom, right } = box ?? { top: 0, left: 0, bottom: rows, right: columns };
     if (top >= bottom || left >= right) return;
+    if (!this.layer.counting.length && !this.draft) {
+      this.inkContext.clearRect(0, 0, columns, rows);
+      return this.redraw();
+    }
     const image = this.inkContext.createImageData(right - left, bottom - top);
     const none = this.structures.length - 1;
     const bits = this.layer.bits;

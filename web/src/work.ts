@@ -147,12 +147,12 @@ export class Work {
     const mark = this.current?.layer.last;
     if (!mark) return this.say("nothing to undo");
     this.takeBack(mark);
-    this.refresh();
     this.say("undone");
   }
 
   private takeBack(mark: Mark): void {
     this.current!.layer.retract(mark);
+    this.refresh();
     this.add(this.event({ kind: "retract" as const, target: mark.id }));
   }
 
@@ -160,8 +160,8 @@ export class Work {
     const mark = this.current?.layer.undone;
     if (!mark) return this.say("nothing to redo");
     this.current!.layer.restore(mark);
-    this.add(this.event({ kind: "restore" as const, target: mark.id }));
     this.refresh();
+    this.add(this.event({ kind: "restore" as const, target: mark.id }));
     this.say("brought back");
   }
 

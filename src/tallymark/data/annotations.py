@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool
 
 from tallymark.data.mark_layer import Mark, decode_mark
 from tallymark.data.marks import VISIBLE, MarkStore
@@ -161,14 +162,21 @@ class Annotator:
             if kind not in ("retract", "restore", "clear")
         )
 
+    def labels(self, case_id: str) -> dict[str, Bool[np.ndarray, "*space"]]:
+        """What the own layer comes to; see :meth:`MarkStore.labels`. Empty before the first mark of the set."""
+        known = self.store.file.rows("SELECT 1 FROM mark_set WHERE name = :mark_set", mark_set=self.mark_set)
+        return self.store.labels(case_id, self.mark_set, self.author) if known else {}
+
     def progress(self) -> dict[str, Progress]:
-        """How far every image of the set is, of all authors; images that nobody touched are absent."""
+        """How far every image of the set is since the last clear, of all authors; images nobody touched are absent."""
         found: dict[str, Progress] = {}
         marks = f"SELECT m.case_id, m.author, COUNT(*) {VISIBLE} GROUP BY m.case_id, m.author"
         for case_id, author, count in self.store.file.rows(marks, mark_set=self.mark_set):
             found.setdefault(case_id, Progress()).marks[author] = count
         visits = (
-            "SELECT case_id, author, payload FROM mark WHERE mark_set = :mark_set AND kind = 'visit' ORDER BY number"
+            "SELECT v.case_id, v.author, v.payload FROM mark AS v WHERE v.mark_set = :mark_set AND v.kind = 'visit'"
+            " AND v.number > COALESCE((SELECT MAX(c.number) FROM mark AS c WHERE c.mark_set = v.mark_set"
+            " AND c.kind = 'clear' AND (c.case_id IS NULL OR c.case_id = v.case_id)), 0) ORDER BY v.number"
         )
         for case_id, author, payload in self.store.file.rows(visits, mark_set=self.mark_set):
             found.setdefault(case_id, Progress()).visits[author] = _visit(payload)

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 from tallymark.errors import StorageError, TallymarkError
 from tallymark.marking.desk import Desk
-from tallymark.marking.gate import App, Gate, OneTimeToken, Rate, Session, Sessions
+from tallymark.marking.gate import IDLE_SECONDS, App, Gate, OneTimeToken, Rate, Session, Sessions
 from tallymark.marking.wire import Ask, Enter, Events
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -53,7 +53,10 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
             return JSONResponse({"error": "this address was used before; start tallymark mark again"}, 403)
         secret, _ = sessions.begin(desk.settings.author)
         response = JSONResponse({})
-        response.set_cookie(cookie, secret, httponly=True, samesite="strict", secure=secure, path="/")
+        # It outlives the browser, not the session: who closes the browser by mistake comes back in.
+        response.set_cookie(
+            cookie, secret, max_age=IDLE_SECONDS, httponly=True, samesite="strict", secure=secure, path="/"
+        )
         return response
 
     def session(request: Request) -> dict[str, Any]:

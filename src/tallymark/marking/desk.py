@@ -133,9 +133,7 @@ class Desk:
         case = self.case(key)
         frame = self.frames.get(case)
         areas = self.kept.areas(case, frame.space, frame.spacing)
-        known = self.settings.mark_set in self.store.sets()
-        marks = self.store.labels(case.id, self.settings.mark_set, user) if known else {}
-        masks, warnings = grow_marks(frame, marks, areas, self.study.structures)
+        masks, warnings = grow_marks(frame, self.annotator(user).labels(case.id), areas, self.study.structures)
         numbers = "; ".join(str(kept) for kept in self.kept.of(case))
         return {
             "outlines": shown(masks, self.study.structures, frame.space, plane),

@@ -27,7 +27,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 CSRF_HEADER = "x-tallymark-csrf"
 MOST_BYTES = 4 << 20
 _OPEN = ("/api/enter",)
-_IDLE_SECONDS = 12 * 3600
+IDLE_SECONDS = 12 * 3600
 
 _HEADERS = {
     "content-security-policy": (
@@ -82,7 +82,7 @@ class Sessions:
             session = self._sessions.get(secret or "")
             if session is None:
                 return None
-            if time.monotonic() - session.seen > _IDLE_SECONDS:
+            if time.monotonic() - session.seen > IDLE_SECONDS:
                 del self._sessions[secret or ""]
                 return None
             session.seen = time.monotonic()

@@ -38,7 +38,7 @@ class Kept:
         """
         unit = {"percent": " %", "fraction": ""}.get(self.unit, f" {self.unit}")
         number = f"{self.low:.4g} to {self.high:.4g}" if math.isnan(self.value) else f"{self.value:.4g}"
-        return f"{self.statistic} {number}{unit}"
+        return f"{self.statistic.replace('_', ' ')} {number}{unit}"
 
 
 class KeptNumbers:

@@ -48,7 +48,7 @@ def suggestions(
         without: ids of images that the author has before them.
 
     Returns:
-        First what nobody marked, then what the author began, last what the author skipped.
+        First what the author began, then what nobody marked, then what others marked, last what the author skipped.
 
     Example:
         >>> from pathlib import Path
@@ -62,13 +62,13 @@ def suggestions(
         if case.id in without or finished(done, author):
             continue
         score, why = (reasons or {}).get(case.id, (-math.inf, "unmarked"))
-        stage, reason = 0, why
+        stage, reason = 1, why
         if done is not None:
             visit = done.visits.get(author)
             if visit is not None and visit.outcome == "skip":
                 stage, reason = 3, "skipped before"
             elif done.marks.get(author):
-                stage, reason = 1, "begun, not finished"
+                stage, reason = 0, "begun, not finished"
             elif done.marks:
                 stage, reason = 2, "marked by someone else"
         order.append(((stage, -score, position), Suggestion(case, reason)))

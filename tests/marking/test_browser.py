@@ -1,0 +1,438 @@
+"""The page in a real browser, used as its readers use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from playwright.sync_api import Browser, Playwright
+
+from browsing import ARGUMENTS, LAPTOP, TABLET, Marker, Server, chromium, launched, playwright
+from marking_study import make_study
+from tallymark.data.annotations import Annotator
+from tallymark.data.marks import EXCLUDED
+from tallymark.data.study import Case, Study, StudySettings
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Playwright]:
+    chromium()
+    with playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(started: Playwright) -> Iterator[Browser]:
+    browser = launched(started)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Server, list[Any]]]:
+    """A study and its server for all tests that kill nothing, and what a browser that was let in holds."""
+    study = make_study(tmp_path_factory.mktemp("served"), count=8)
+    server = Server(study.folder, "--author", "reader")
+    server.start()
+    yield study, server, []
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Server, list[Any]]]:
+    folder = tmp_path_factory.mktemp("deep")
+    ramp = np.tile(np.arange(1000, 1016, dtype=np.uint16).repeat(10), (120, 1))
+    ramp[0, 0], ramp[0, 1] = 0, 60_000
+    PIL.Image.fromarray(ramp).save(folder / "deep.png")
+    rng = np.random.default_rng(0)
+    large = rng.integers(0, 255, (4000, 4000), np.uint8)
+    PIL.Image.fromarray(large).save(folder / "large.png")
+    cases = [Case(name, folder / f"{name}.png", split="train") for name in ("deep", "large")]
+    study = Study.create(folder / "study", StudySettings(name="deep", structures=("lesion",)), cases)
+    server = Server(study.folder, "--author", "reader")
+    server.start()
+    yield study, server, []
+    server.kill()
+
+
+@pytest.fixture
+def marker(browser: Browser, served: tuple[Study, Server, list[Any]]) -> Iterator[Marker]:
+    yield from marking(browser, *served)
+
+
+def marking(browser: Browser, study: Study, server: Server, cookies: list[Any]) -> Iterator[Marker]:
+    """A page that begins with nothing marked; the first one is let in by the address, later ones by its cookie."""
+    context = browser.new_context(viewport=LAPTOP, has_touch=True)
+    context.set_default_timeout(15_000)
+    context.add_cookies(cookies)
+    marker = Marker(context.new_page()).open(server.address)
+    cookies[:] = context.cookies()
+    yield marker
+    marker.wait_saved()
+    context.close()
+    if "hand" in study.marks.sets():
+        study.marks.clear("hand")
+    assert marker.errors == []
+
+
+@pytest.fixture
+def study(served: tuple[Study, Server, list[Any]]) -> Study:
+    return served[0]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[tuple[Study, Server]]:
+    """A study and a server that a test may kill."""
+    study = make_study(tmp_path)
+    server = Server(study.folder, "--author", "reader")
+    server.start()
+    yield study, server
+    server.kill()
+
+
+@contextmanager
+def visiting(browser: Browser, server: Server, size: Any = LAPTOP, **options: Any) -> Iterator[Marker]:
+    context = browser.new_context(viewport=size, **options)
+    context.set_default_timeout(15_000)
+    marker = Marker(context.new_page()).open(server.address)
+    yield marker
+    context.close()
+    assert marker.errors == []
+
+
+def shown_case(study: Study, marker: Marker) -> str:
+    from tallymark.marking.settings import case_key
+
+    return next(case.id for case in study.cases if case_key(case) == marker.shown)
+
+
+def labels(study: Study, case_id: str, author: str = "reader") -> dict[str, np.ndarray]:
+    return Annotator(study.marks, "hand", author).labels(case_id)
+
+
+class TestLoop:
+    """One stroke, space, next."""
+
+    def test_an_image_takes_one_stroke_and_a_key(self, study: Study, marker: Marker) -> None:
+        seen, times = [], []
+        for _ in range(3):
+            seen.append(shown_case(study, marker))
+            marker.draw((0, -0.1), (0.02, 0.0), (0, 0.1))
+            inked = marker.inked
+            marker.next()
+            times.append(marker.next_ms)
+            marker.wait_saved()
+            mask = labels(study, seen[-1])["lesion"]
+            assert int(mask.sum()) == inked > 100  # what was seen is what is stored
+        assert len(set(seen)) == 3
+        assert min(times) < 100, times  # the next images were fetched and drawn before
+        progress = Annotator(study.marks, "hand", "reader").progress()
+        assert all(0 < progress[name].visits["reader"].seconds < 60 for name in seen)
+
+    def test_every_tool_on_one_image(self, study: Study, marker: Marker) -> None:
+        name = shown_case(study, marker)
+        marker.draw((-0.2, -0.1), (-0.2, 0.1))
+        marker.key("2")
+        marker.draw((0, -0.1), (0, 0.1))
+        marker.key("x")
+        marker.draw((0.3, -0.1), (0.3, 0.1))
+        marker.key("b", "e", "]")
+        marker.draw((-0.2, 0.0), (-0.2, 0.15))
+        marker.key("d")
+        marker.draw((-0.4, -0.2), (0.4, 0.2))
+        marker.wait_saved()
+        found = labels(study, name)
+        assert set(found) == {"lesion", "cyst", EXCLUDED}
+        assert int(sum(mask.sum() for mask in found.values())) == marker.inked
+        kinds = [entry.kind for entry in Annotator(study.marks, "hand", "reader").history(name)]
+        assert kinds == ["stroke", "stroke", "stroke", "erase", "diameter"]
+
+    def test_nothing_here_cannot_tell_and_skip(self, browser: Browser, own: tuple[Study, Server]) -> None:
+        with visiting(browser, own[1]) as marker:
+            self._go_through(own[0], marker)
+
+    @staticmethod
+    def _go_through(study: Study, marker: Marker) -> None:
+        names = [shown_case(study, marker)]
+        for keys in (("n",), ("t", "2"), ("s",)):
+            before = marker.shown
+            marker.key(*keys)
+            marker.page.wait_for_selector(f'body:not([data-key="{before}"])')
+            names.append(shown_case(study, marker))
+        marker.wait_saved()
+        assert labels(study, names[0])[EXCLUDED].all()
+        progress = Annotator(study.marks, "hand", "reader").progress()
+        visits = [progress[name].visits["reader"] for name in names[:3]]
+        assert [visit.outcome for visit in visits] == ["done", "unsure", "skip"]
+        assert visits[1].reason == "not fully in view"
+        marker.draw((0, 0), (0, 0.1))
+        marker.key("Space")
+        marker.page.wait_for_selector("#end:not([hidden])")
+        marker.page.get_by_role("button", name="Go through them").click()
+        marker.page.wait_for_selector("#image:not([hidden])")
+        assert shown_case(study, marker) == names[2]
+
+    def test_the_grown_shape_follows_the_stroke(self, marker: Marker) -> None:
+        marker.draw((0, -0.1), (0, -0.05))
+        marker.page.wait_for_selector("#notes span:has-text('grown to share')")
+        marker.key("]", "]", "]", "]", "]", "]", "]", "]", "]", "]")
+        marker.draw((0, -0.2), (0, 0.2))
+        marker.page.wait_for_selector("#notes .warning:has-text('times as much is marked')")
+
+
+class TestUndo:
+    """Undo and redo per stroke."""
+
+    def test_they_survive_a_reload(self, study: Study, marker: Marker) -> None:
+        name = shown_case(study, marker)
+        marker.draw((-0.1, -0.1), (-0.1, 0.1))
+        first = marker.inked
+        marker.draw((0.1, -0.1), (0.1, 0.1))
+        both = marker.inked
+        marker.wait_saved()
+        marker.page.reload()
+        marker.page.wait_for_selector("body[data-next-ms]")
+        assert marker.inked == both
+        marker.key("Control+z")
+        assert marker.inked == first
+        marker.wait_saved()
+        marker.page.reload()
+        marker.page.wait_for_selector("body[data-next-ms]")
+        assert shown_case(study, marker) == name
+        assert marker.inked == first
+        marker.key("Control+y")
+        assert marker.inked == both
+        marker.key("z", "z")
+        assert marker.inked == 0
+        marker.wait_saved()
+        assert labels(study, name) == {}
+        marker.draw((0.2, 0), (0.2, 0.1))
+        marker.key("y")  # what was undone is gone once something else was drawn
+        marker.wait_saved()
+        assert int(labels(study, name)["lesion"].sum()) == marker.inked
+
+
+class TestNeverLost:
+    """Kill the server, close the browser."""
+
+    @pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.full)])
+    def test_a_killed_server_costs_no_stroke(self, browser: Browser, own: tuple[Study, Server], kills: int) -> None:
+        with visiting(browser, own[1]) as marker:
+            self._kill(*own, marker, kills)
+
+    @staticmethod
+    def _kill(study: Study, server: Server, marker: Marker, kills: int) -> None:
+        name = shown_case(study, marker)
+        drawn = 0
+        for kill in range(kills):
+            down = (kill % 20 - 10) / 25
+            marker.draw((down, -0.1), (down, 0.1))  # may or may not reach the server
+            server.kill()
+            marker.draw((down + 0.01, -0.1), (down + 0.01, 0.1))
+            marker.page.wait_for_selector("#light[data-light=unsaved]")
+            drawn += 2
+            marker.open(server.start())
+            marker.page.wait_for_selector("#light[data-light=saved]")
+            entries = Annotator(study.marks, "hand", "reader").history(name)
+            assert len(entries) == drawn
+            assert int(labels(study, name)["lesion"].sum()) == marker.inked
+
+    @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.full)])
+    def test_a_closed_browser_costs_no_stroke(
+        self, own: tuple[Study, Server], started: Playwright, tmp_path: Path, times: int
+    ) -> None:
+        study, server = own
+        options = {"executable_path": chromium(), "args": ARGUMENTS, "viewport": LAPTOP}
+
+        @contextmanager
+        def opened() -> Iterator[Marker]:
+            context = started.chromium.launch_persistent_context(tmp_path / "profile", **options)  # type: ignore[arg-type]
+            try:
+                yield Marker(context.new_page()).open(server.address)
+            finally:
+                context.close()  # at once: nothing waits for an answer
+
+        name, drawn = "", 0
+        for _ in range(times):
+            for with_server in (True, False):
+                with opened() as marker:
+                    name = shown_case(study, marker)
+                    marker.wait_saved()
+                    assert len(Annotator(study.marks, "hand", "reader").history(name)) == drawn
+                    if not with_server:
+                        server.kill()
+                    down = (drawn % 20 - 10) / 25
+                    marker.draw((down, -0.1), (down, 0.1))
+                    drawn += 1
+                if server.process is None:
+                    server.start()
+        with opened() as marker:
+            marker.wait_saved()
+            assert len(Annotator(study.marks, "hand", "reader").history(name)) == drawn
+            assert int(labels(study, name)["lesion"].sum()) == marker.inked
+
+    def test_two_annotators_at_once(self, browser: Browser, own: tuple[Study, Server]) -> None:
+        study, server = own
+        second = Server(study.folder, "--author", "other")
+        second.start()
+        with visiting(browser, server) as one, visiting(browser, second, TABLET) as other:
+            name = shown_case(study, one)
+            assert shown_case(study, other) == name
+            for step in range(4):
+                one.draw((-0.2, -0.1 + step / 20), (-0.2, 0.1))
+                other.draw((0.2, -0.1 + step / 20), (0.2, 0.1))
+            for each, author in ((one, "reader"), (other, "other")):
+                each.wait_saved()
+                assert int(labels(study, name, author)["lesion"].sum()) == each.inked
+            union = study.marks.labels(name, "hand")["lesion"]
+            assert int(union.sum()) == one.inked + other.inked
+        second.kill()
+
+
+class TestHands:
+    """Mouse, pen, finger and keyboard."""
+
+    def test_the_keyboard_is_enough(self, study: Study, marker: Marker) -> None:
+        name = shown_case(study, marker)
+        marker.key("ArrowUp", "Shift+ArrowLeft", "Enter", *["ArrowRight"] * 12, "Enter")
+        marker.wait_saved()
+        mask = labels(study, name)["lesion"]
+        assert int(mask.sum()) == marker.inked
+        columns = np.flatnonzero(mask.any(axis=0))
+        assert columns[-1] - columns[0] >= 12
+        marker.key("z")
+        assert marker.inked == 0
+        marker.next()
+        for _ in range(30):  # every control is reached by Tab, and says what it is
+            marker.key("Tab")
+            script = "() => document.activeElement.ariaLabel || document.activeElement.tagName"
+            assert marker.page.evaluate(script) not in ("", "BUTTON", "INPUT", "SELECT")
+
+    def test_wheel_and_space_move_the_image(self, marker: Marker) -> None:
+        before = marker.samples()
+        marker.page.mouse.move(*marker.at(0, 0))
+        marker.page.mouse.wheel(0, -600)
+        marker.page.wait_for_timeout(50)
+        zoomed = marker.samples()
+        assert zoomed != before
+        shown = marker.shown
+        marker.page.keyboard.down("Space")
+        marker.draw((0, 0), (0.1, 0.2))
+        marker.page.keyboard.up("Space")
+        marker.page.wait_for_timeout(50)
+        assert marker.samples() != zoomed
+        assert (marker.shown, marker.inked) == (shown, 0)  # it was a pan: neither a stroke nor the next image
+        marker.key("f")
+        marker.page.wait_for_timeout(50)
+        marker.page.mouse.move(1, 1)
+        assert np.abs(np.array(marker.samples()) - before).mean() < 1
+
+    def test_a_finger_draws_until_a_pen_is_seen(self, marker: Marker) -> None:
+        devtools = marker.page.context.new_cdp_session(marker.page)
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            places = [dict(zip(("x", "y"), marker.at(*point), strict=True), id=i) for i, point in enumerate(points)]
+            devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+        def stroke(*points: tuple[float, float]) -> None:
+            touch("touchStart", points[0])
+            for point in points[1:]:
+                touch("touchMove", point)
+            touch("touchEnd")
+            marker.page.wait_for_timeout(60)
+
+        stroke((0, -0.1), (0, 0), (0, 0.1))
+        drawn = marker.inked
+        assert drawn > 0
+        before = marker.samples()
+        touch("touchStart", (0, -0.1), (0, 0.1))
+        touch("touchMove", (0, -0.2), (0, 0.2))
+        touch("touchEnd")
+        marker.page.wait_for_timeout(60)
+        assert marker.inked == drawn
+        assert marker.samples() != before
+        marker.key("f")
+        for kind, place in (("mousePressed", (0.2, 0)), ("mouseMoved", (0.2, 0.1)), ("mouseReleased", (0.2, 0.1))):
+            x, y = marker.at(*place)
+            event = {
+                "type": kind,
+                "x": x,
+                "y": y,
+                "button": "left",
+                "buttons": 1,
+                "pointerType": "pen",
+                "clickCount": 1,
+            }
+            devtools.send("Input.dispatchMouseEvent", event)
+        marker.page.wait_for_timeout(60)
+        with_pen = marker.inked
+        assert with_pen > drawn
+        stroke((-0.2, -0.1), (-0.2, 0.1))
+        assert marker.inked == with_pen
+
+
+class TestDepth:
+    """Images of 16 bits, large images, volumes."""
+
+    @pytest.fixture
+    def study(self, deep: tuple[Study, Server, list[Any]]) -> Study:
+        return deep[0]
+
+    @pytest.fixture
+    def marker(self, browser: Browser, deep: tuple[Study, Server, list[Any]]) -> Iterator[Marker]:
+        yield from marking(browser, *deep)
+
+    def test_a_window_shows_single_steps_of_sixteen_bits(self, marker: Marker) -> None:
+        marker.page.select_option("#presets", "Full range")
+        marker.page.wait_for_timeout(60)
+        assert len(set(marker.samples()) - {0}) <= 2  # 16 of 60 000 steps are one shade of grey
+        marker.page.select_option("#presets", "Auto")
+        marker.page.mouse.move(1, 1)
+        marker.page.wait_for_timeout(60)
+        assert len(set(marker.samples())) >= 16
+        before = marker.samples()
+        marker.draw((0, 0), (0.1, 0.0), button="right")
+        marker.page.mouse.move(1, 1)
+        marker.page.wait_for_timeout(60)
+        assert marker.samples() != before
+        assert marker.inked == 0
+        marker.page.select_option("#presets", "Auto")
+        marker.key("i")
+        marker.page.wait_for_timeout(60)
+        middle = len(before) // 2
+        assert marker.samples()[middle] == pytest.approx(255 - before[middle], abs=1)
+
+    def test_a_large_image_is_as_quick(self, study: Study, marker: Marker) -> None:
+        marker.page.wait_for_timeout(1500)  # the time in which a reader marks the image before
+        marker.next()
+        assert shown_case(study, marker) == "large"
+        assert marker.next_ms < 400
+        marker.draw((0, -0.1), (0, 0.1))
+        marker.wait_saved()
+        assert int(labels(study, "large")["lesion"].sum()) == marker.inked > 10_000
+
+
+@pytest.mark.parametrize(("name", "size"), [("laptop", LAPTOP), ("tablet", TABLET)])
+def test_it_fits_the_screen(
+    browser: Browser, served: tuple[Study, Server, list[Any]], marker: Marker, name: str, size: Any
+) -> None:
+    """All controls are on the screen."""
+    marker.page.set_viewport_size(size)
+    marker.page.wait_for_timeout(100)
+    marker.draw((0, -0.05), (0.03, 0), (0, 0.03))
+    marker.page.wait_for_selector("#notes span:has-text('grown to')")
+    buttons = marker.page.locator("button:visible")
+    for i in range(buttons.count()):
+        box = buttons.nth(i).bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["y"] >= 0
+        assert box["x"] + box["width"] <= size["width"]
+        assert box["y"] + box["height"] <= size["height"]

@@ -1,0 +1,149 @@
+"""A real browser and a real server, each a process of its own that can be killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+LAPTOP, TABLET = {"width": 1366, "height": 768}, {"width": 820, "height": 1180}
+
+
+def chromium() -> str:
+    """Where the browser is; without one the test is skipped, and fails where that must not be."""
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+    )
+    if not found:
+        message = "no Chromium on this machine; on Debian: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@contextmanager
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+def launched(started: Playwright) -> Browser:
+    return started.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """``tallymark mark`` as a user starts it, always at the same port."""
+
+    def __init__(self, study: Path, *options: str, port: int | None = None) -> None:
+        self.study = study
+        self.options = options
+        self.port = port or free_port()
+        self.process: subprocess.Popen[str] | None = None
+        self.address = ""
+
+    def start(self) -> str:
+        words = ["mark", str(self.study), "--port", str(self.port), "--no-browser", *self.options]
+        command = [sys.executable, "-m", "tallymark", *words]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert "mark here: " in line, line
+        self.address = line.split("mark here: ")[1].strip()
+        return self.address
+
+    def kill(self) -> None:
+        """As a power cut would: nothing is finished, nothing is said."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self.process = None
+
+
+class Marker:
+    """What a person does on the page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def open(self, address: str) -> Marker:
+        self.page.goto(address)
+        self.page.wait_for_selector("#case:not(:empty)")
+        self.page.wait_for_selector("body[data-next-ms]")
+        return self
+
+    def at(self, down: float, across: float) -> tuple[float, float]:
+        """A point of the canvas, as shares of its height and width from the middle."""
+        box = self.page.locator("#image").bounding_box()
+        assert box is not None
+        return box["x"] + box["width"] * (0.5 + across), box["y"] + box["height"] * (0.5 + down)
+
+    def draw(self, *points: tuple[float, float], button: str = "left") -> None:
+        mouse = self.page.mouse
+        mouse.move(*self.at(*points[0]))
+        mouse.down(button=button)  # type: ignore[arg-type]
+        for point in points[1:]:
+            mouse.move(*self.at(*point), steps=4)
+        mouse.up(button=button)  # type: ignore[arg-type]
+
+    def key(self, *names: str) -> None:
+        for name in names:
+            self.page.keyboard.press(name)
+
+    def wait_saved(self) -> None:
+        self.page.wait_for_selector("#light[data-light=saved]")
+
+    def next(self) -> None:
+        before = self.shown
+        self.key("Space")
+        self.page.wait_for_selector(f'body:not([data-key="{before}"])')
+
+    @property
+    def shown(self) -> str:
+        """The key of the image on the screen."""
+        return str(self.page.locator("body").get_attribute("data-key"))
+
+    @property
+    def inked(self) -> int:
+        return int(self.page.locator("#image").get_attribute("data-inked") or 0)
+
+    @property
+    def next_ms(self) -> float:
+        return float(self.page.locator("body").get_attribute("data-next-ms") or "inf")
+
+    def samples(self) -> list[int]:
+        """Red values along the middle row of the screen's image."""
+        script = """() => {
+            const c = document.getElementById("image");
+            const d = c.getContext("2d").getImageData(0, c.height >> 1, c.width, 1).data;
+            return Array.from({length: c.width}, (_, i) => d[4 * i]);
+        }"""
+        values: list[int] = self.page.evaluate(script)
+        return values
