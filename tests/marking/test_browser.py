@@ -436,3 +436,29 @@ def test_it_fits_the_screen(
         assert box["y"] >= 0
         assert box["x"] + box["width"] <= size["width"]
         assert box["y"] + box["height"] <= size["height"]
+
+
+def test_the_models_outline_comes_after_the_stroke_and_is_judged(browser: Browser, tmp_path: Path) -> None:
+    study = make_study(tmp_path, count=2)
+    folder = study.folder / "runs" / "one" / "predictions" / "train"
+    (folder / "masks").mkdir(parents=True)
+    (folder / "numbers.csv").write_text("id,statistic,value,unit\nJane Doe 0,share,30,percent\n")
+    rows, columns = np.ogrid[:120, :160]
+    PIL.Image.fromarray((rows - 60) ** 2 + (columns - 62) ** 2 < 900).save(folder / "masks" / "Jane Doe 0_lesion.png")
+    server = Server(study.folder, "--author", "reader", "--run", str(folder.parents[1]), "--blind", "0")
+    server.start()
+    with visiting(browser, server) as marker:
+        judge = marker.page.locator("#judge")
+        assert shown_case(study, marker) == "Jane Doe 0"
+        assert judge.is_hidden()
+        marker.key("m")
+        assert judge.is_hidden()
+        marker.draw((0, -0.1), (0, -0.08))
+        judge.wait_for()
+        marker.key("r")
+        marker.next()
+        marker.wait_saved()
+        visit = Annotator(study.marks, "hand", "reader").progress()["Jane Doe 0"].visits["reader"]
+        assert (visit.model, visit.judgement) == ("shown", "right")
+        assert judge.is_hidden()
+    server.kill()
