@@ -17,6 +17,7 @@ from marking_study import make_study
 from tallymark.data.annotations import Annotator
 from tallymark.data.marks import EXCLUDED
 from tallymark.data.study import Case, Study, StudySettings
+from tallymark.marking.team import Team
 
 pytestmark = pytest.mark.browser
 
@@ -462,3 +463,37 @@ def test_the_models_outline_comes_after_the_stroke_and_is_judged(browser: Browse
         assert (visit.model, visit.judgement) == ("shown", "right")
         assert judge.is_hidden()
     server.kill()
+
+
+def test_a_team_signs_in(browser: Browser, tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    team = Team(study.folder / "team.sqlite")
+    for name, role in (("ann", "annotator"), ("eve", "reviewer")):
+        team.add(name, role, "correct horse battery")
+    team.close()
+    server = Server(study.folder, "--team", "--overlap", "1")
+    server.start()
+    context = browser.new_context(viewport=LAPTOP)
+    marker = Marker(context.new_page())
+    seen = []
+    for name in ("ann", "eve"):
+        marker.page.goto(server.address)
+        marker.page.get_by_label("Name").fill(name)
+        marker.page.get_by_label("Password").fill("correct horse battery")
+        marker.page.keyboard.press("Enter")
+        marker.page.wait_for_selector("#case:not(:empty)")
+        seen.append(shown_case(study, marker))
+        assert marker.inked == 0
+        marker.draw((0, -0.1), (0, -0.08))
+        marker.wait_saved()
+        if name == "eve":
+            marker.page.get_by_role("button", name="Team").click()
+            marker.page.wait_for_selector("#team td:has-text('ann')")
+            marker.key("Escape")
+        marker.page.get_by_role("button", name="Sign out").click()
+        marker.page.get_by_label("Name").wait_for()
+    context.close()
+    server.kill()
+    assert seen == ["Jane Doe 0", "Jane Doe 1"]  # what nobody marked comes first
+    assert [set(study.marks.case_ids("hand")), labels(study, seen[0], "eve")] == [set(seen), {}]
+    assert marker.errors == []

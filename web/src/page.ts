@@ -72,6 +72,7 @@ export class Page {
   private readonly presets = el("select", { id: "presets", "aria-label": "window" });
   private readonly tools = new Map<Tool, HTMLButtonElement>();
   private readonly toggles = new Map<string, HTMLButtonElement>();
+  private readonly everyone = el("dialog", { id: "team", "aria-label": "team" });
   private readonly cantTell: HTMLDialogElement;
   private readonly help: HTMLDialogElement;
   private outbox!: Outbox;
@@ -171,6 +172,7 @@ export class Page {
       el("span", { class: "space" }),
       this.progress,
       this.light,
+      ...this.teamButtons(),
       button("Light or dark", { icon: "theme" }, () => this.theme()),
       button("Keys", { icon: "help", key: "?" }, () => this.help.showModal()),
     );
@@ -200,7 +202,7 @@ export class Page {
       this.said,
       this.end,
     );
-    document.getElementById("app")!.replaceChildren(header, rail, stage, footer, this.cantTell, this.help);
+    document.getElementById("app")!.replaceChildren(header, rail, stage, footer, this.cantTell, this.help, this.everyone);
   }
 
   private cantTellDialog(): HTMLDialogElement {
@@ -233,6 +235,27 @@ export class Page {
     for (const [key, what] of KEYS) list.append(el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)));
     dialog.append(el("h2", {}, "Keys"), list, button("Close", { text: "Close", key: "Esc" }, () => dialog.close()));
     return dialog;
+  }
+
+  private teamButtons(): HTMLElement[] {
+    if (!this.session.team) return [];
+    const leave = button("Sign out", { text: "Sign out" }, () => void server.logout().then(() => location.reload()));
+    const reviews = ["reviewer", "admin"].includes(this.session.role);
+    return [...(reviews ? [button("Team", { text: "Team" }, () => void this.showTeam())] : []), leave];
+  }
+
+  private async showTeam(): Promise<void> {
+    const { people, images, agreement } = await server.everybody();
+    const row = (kind: "td" | "th", cells: string[]) => el("tr", {}, ...cells.map((cell) => el(kind, {}, cell)));
+    const rows = people.map((each) => row("td", [each.name, `${each.done}`, `${each.unsure}`, `${each.seconds ?? "-"}`]));
+    const text = agreement.dice === null ? "no image was marked by two yet" : `Dice ${agreement.dice} over ${agreement.pairs} pairs`;
+    this.everyone.replaceChildren(
+      el("h2", {}, `Team: ${images} images`),
+      el("table", {}, row("th", ["name", "done", "can't tell", "s an image"]), ...rows),
+      el("p", {}, `Agreement of what marks grow to: ${text}.`),
+      button("Close", { text: "Close", key: "Esc" }, () => this.everyone.close()),
+    );
+    this.everyone.showModal();
   }
 
   private theme(wanted?: string): void {

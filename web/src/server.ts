@@ -1,6 +1,6 @@
 // Talking to the server. A restarted server has new sessions and new words: both are asked for again by themselves.
 
-import type { About, Answer, Event, Following, Grown, Session } from "./types";
+import type { About, Answer, Event, Everybody, Following, Grown, Session } from "./types";
 
 export class Refused extends Error {
   constructor(
@@ -57,6 +57,12 @@ export const entering = () => location.hash.length > 30;
 export async function login(user: string, password: string): Promise<void> {
   await ask("/api/login", { user, password });
 }
+
+export async function logout(): Promise<void> {
+  await ask("/api/logout", {});
+}
+
+export const everybody = () => json<Everybody>("/api/team");
 
 export async function begin(): Promise<Session> {
   session = (await (await ask("/api/session")).json()) as Session;

@@ -12,6 +12,7 @@ export interface Session {
   place: string;
   user: string;
   role: string;
+  team: boolean;
   csrf: string;
   structures: Structure[];
   exclusion: Structure;
@@ -58,6 +59,12 @@ export interface Following {
   done: number;
   all: number;
   seconds: number | null;
+}
+
+export interface Everybody {
+  people: { name: string; done: number; unsure: number; seconds: number | null }[];
+  images: number;
+  agreement: { dice: number | null; pairs: number };
 }
 
 export interface Outline {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tallymark.cli import check, demo, doctor, experiments, imports, mark, new, reports, runs, weaken
+from tallymark.cli import check, demo, doctor, experiments, imports, mark, new, reports, runs, team, weaken
 from tallymark.cli.output import print_error, wants_json
 from tallymark.errors import TallymarkError
 
@@ -44,6 +44,7 @@ app.add_typer(imports.app, name="import")
 app.command("check")(check.check)
 app.command("weaken")(weaken.weaken)
 app.command("mark")(mark.mark)
+app.add_typer(team.app, name="team")
 app.command("train")(runs.train)
 app.command("predict")(runs.predict)
 app.command("evaluate")(runs.evaluate)

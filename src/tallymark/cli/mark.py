@@ -19,6 +19,16 @@ def mark(
     run: Annotated[Path | None, typer.Option(help="Show the outlines that this run predicted, after a stroke.")] = None,
     blind: Annotated[float, typer.Option(help="Share of images on which they stay hidden.")] = 0.2,
     full: Annotated[bool, typer.Option("--full", help="Outline whole structures, for an audit.")] = False,
+    team: Annotated[bool, typer.Option("--team", help="A team marks: everyone signs in with an account.")] = False,
+    overlap: Annotated[float, typer.Option(help="Share of the images that everyone of a team marks.")] = 0.1,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; beyond this machine only with --team.")
+    ] = "127.0.0.1",
+    public: Annotated[str | None, typer.Option(help="Address under which the team reaches the page.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate.")] = None,
+    private_key: Annotated[Path | None, typer.Option(help="Key of the TLS certificate.")] = None,
+    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy before it speaks TLS.")] = False,
+    database: Annotated[str | None, typer.Option(help="Database of the accounts; team.sqlite in the study.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; the same one for a study unless given.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
@@ -31,6 +41,7 @@ def mark(
     import getpass
     import webbrowser
 
+    from tallymark.cli.team import open_team
     from tallymark.data.study import Study
     from tallymark.marking.server import serve
     from tallymark.marking.settings import TO_MARK, MarkingSettings, port_of
@@ -43,13 +54,20 @@ def mark(
         variant=numbers,
         run=run,
         blind=blind,
+        host=host,
+        overlap=overlap,
+        public=public,
+        certificate=certificate,
+        private_key=private_key,
+        behind_proxy=behind_proxy,
         filled=full,
         splits=split or TO_MARK,
     )
 
     def ready(address: str) -> None:
-        typer.echo(f"mark here: {address}\nThis address lets one browser in. Stop with Ctrl+C; every stroke is kept.")
+        who = "everyone signs in" if team else "this address lets one browser in"
+        typer.echo(f"mark here: {address}\n{who}; stop with Ctrl+C, every stroke is kept")
         if browser:
             webbrowser.open(address)
 
-    serve(opened, settings, ready)
+    serve(opened, settings, ready, open_team(study, database) if team else None)

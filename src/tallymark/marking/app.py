@@ -13,13 +13,13 @@ from fastapi.responses import JSONResponse
 
 from tallymark.errors import StorageError, TallymarkError
 from tallymark.marking.desk import Desk
-from tallymark.marking.gate import IDLE_SECONDS, App, Gate, OneTimeToken, Rate, Session, Sessions
-from tallymark.marking.wire import Ask, Enter, Events
+from tallymark.marking.gate import IDLE_SECONDS, Gate, OneTimeToken, Rate, Session, Sessions, TeamSessions
+from tallymark.marking.wire import Ask, Enter, Events, Login
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
-def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, secure: bool = False) -> App:
+def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, secure: bool = False) -> Gate:
     """The application that serves a study.
 
     Args:
@@ -28,7 +28,8 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
         origins: the addresses under which it is served, the first the one that is told to people.
         secure: it is reached through TLS: the cookie never travels without.
     """
-    sessions = Sessions()
+    team = desk.team
+    sessions = Sessions() if team is None else TeamSessions(team)
     cookie = f"tallymark_{desk.settings.port}"
     guesses = Rate(per_second=0.2, burst=10)
 
@@ -49,9 +50,27 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
         client = request.client.host if request.client else ""
         if not guesses.allows(client):
             return JSONResponse({"error": "too many attempts; wait a minute"}, 429)
-        if not token.take(body.token):
+        if team is not None or not token.take(body.token):
             return JSONResponse({"error": "this address was used before; start tallymark mark again"}, 403)
-        secret, _ = sessions.begin(desk.settings.author)
+        return let_in(desk.settings.author, "annotator")
+
+    def login(body: Login, request: Request) -> Response:
+        client = request.client.host if request.client else ""
+        if not guesses.allows(client) or not guesses.allows(f"user {body.user}"):
+            return JSONResponse({"error": "too many attempts; wait a minute"}, 429)
+        role = None if team is None else team.check(body.user, body.password)
+        if role is None:
+            return JSONResponse({"error": "name and password do not fit"}, 403)
+        return let_in(body.user, role)
+
+    def logout(request: Request) -> Response:
+        sessions.end(request.cookies.get(cookie))
+        response = JSONResponse({})
+        response.delete_cookie(cookie)
+        return response
+
+    def let_in(name: str, role: str) -> Response:
+        secret, _ = sessions.begin(name, role)
         response = JSONResponse({})
         # It outlives the browser, not the session: who closes the browser by mistake comes back in.
         response.set_cookie(
@@ -61,7 +80,7 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
 
     def session(request: Request) -> dict[str, Any]:
         own: Session = request.state.session
-        return desk.overview() | {"user": own.user, "role": own.role, "csrf": own.csrf}
+        return desk.overview() | {"user": own.user, "role": own.role, "team": team is not None, "csrf": own.csrf}
 
     def following(body: Ask, request: Request) -> dict[str, Any]:
         return desk.next(user(request), body.count, body.without)
@@ -79,12 +98,21 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
     def model(key: str, number: int, request: Request) -> dict[str, Any]:
         return desk.model(key, number, user(request))
 
+    def everybody(request: Request) -> Response:
+        own: Session = request.state.session
+        if own.role not in ("reviewer", "admin"):
+            return JSONResponse({"error": "this is for reviewers"}, 403)
+        return JSONResponse(desk.everybody())
+
     def marks(body: Events, request: Request) -> dict[str, Any]:
         return desk.store_events(body.events, user(request))
 
     paths: list[tuple[str, str, Callable[..., Any]]] = [
         ("POST", "/api/enter", enter),
+        ("POST", "/api/login", login),
+        ("POST", "/api/logout", logout),
         ("GET", "/api/session", session),
+        ("GET", "/api/team", everybody),
         ("POST", "/api/next", following),
         ("GET", "/api/cases/{key}", case),
         ("GET", "/api/cases/{key}/planes/{number}", plane),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -12,11 +12,12 @@ from uuid import UUID
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from tallymark.data.annotations import Annotator, Entry, Visit
+from tallymark.data.annotations import Annotator, Entry, Progress, Visit
 from tallymark.data.marks import EXCLUDED, MarkStore
 from tallymark.data.strokes import Stroke, encode_runs
 from tallymark.data.study import Case, Study
 from tallymark.errors import StudyError, TallymarkError
+from tallymark.marking.agreement import agreement
 from tallymark.marking.committer import Committer
 from tallymark.marking.frames import Frame, Frames
 from tallymark.marking.growing import grow_marks, shown
@@ -24,8 +25,11 @@ from tallymark.marking.kept import KeptNumbers
 from tallymark.marking.next_image import finished, suggestions
 from tallymark.marking.predicted import Predictions, blind
 from tallymark.marking.settings import MarkingSettings, case_key
+from tallymark.marking.team import Team, in_overlap
 from tallymark.marking.wire import AnyEvent, Drawn, NothingHere, TakenBack, Visited
 from tallymark.pictures.palette import EXCLUSION, colour_hex, structure_colour
+
+_COMPARED = 100  # images on which agreement is measured
 
 _EVENT: TypeAdapter[Drawn | NothingHere | TakenBack | Visited] = TypeAdapter(AnyEvent)
 
@@ -36,14 +40,16 @@ class Desk:
     Args:
         study: the study.
         settings: how it is marked.
+        team: whose accounts are asked; None: one person marks.
 
     Raises:
         StudyError: no image is in the splits that are to be marked, the set holds simulated marks, or no such variant
             of the numbers.
     """
 
-    def __init__(self, study: Study, settings: MarkingSettings) -> None:
+    def __init__(self, study: Study, settings: MarkingSettings, team: Team | None = None) -> None:
         self.study = study
+        self.team = team
         self.settings = settings
         self.frames = Frames(study)
         self.kept = KeptNumbers(study, settings.variant)
@@ -198,15 +204,59 @@ class Desk:
         """The next images to mark, with the reason, and how far the user is."""
         progress = self.annotator(user).progress()
         before = {self._by_key[key].id for key in without if key in self._by_key}
-        following = suggestions(self.cases, progress, user, self._reasons, without=before)
+        cases = self.cases if self.team is None else self._free(self.team, user, progress)
+        following = suggestions(cases, progress, user, self._reasons, without=before)[:count]
+        if self.team is not None:
+            self.team.lease(self.settings.mark_set, [s.case.id for s in following if not self._shared(s.case)], user)
         visits = [p.visits[user] for case in self.cases if (p := progress.get(case.id)) and user in p.visits]
         seconds = [visit.seconds for visit in visits if visit.outcome == "done"]
         return {
-            "next": [{"key": case_key(s.case), "reason": s.reason} for s in following[:count]],
+            "next": [{"key": case_key(s.case), "reason": s.reason} for s in following],
             "done": sum(finished(progress.get(case.id), user) for case in self.cases),
-            "all": len(self.cases),
+            "all": len(self.cases) if self.team is None else len({case.id for case in cases}),
             "seconds": round(statistics.median(seconds), 1) if seconds else None,
         }
+
+    def everybody(self) -> dict[str, Any]:
+        """How far and how quick every annotator is, and how well annotators agree on the images that they share."""
+        progress = self.annotator("").progress()
+        authors = sorted({name for p in progress.values() for name in (*p.marks, *p.visits)})
+        people = []
+        for name in authors:
+            visits = [p.visits[name] for p in progress.values() if name in p.visits]
+            seconds = [visit.seconds for visit in visits if visit.outcome == "done"]
+            people.append(
+                {
+                    "name": name,
+                    "done": sum(finished(p, name) for p in progress.values()),
+                    "unsure": sum(visit.outcome == "unsure" for visit in visits),
+                    "seconds": round(statistics.median(seconds), 1) if seconds else None,
+                }
+            )
+        shared = [case for case in self.cases if len(progress.get(case.id, Progress()).marks) > 1]
+        layers = [self._layers(case, progress[case.id].marks) for case in shared[:_COMPARED]]
+        return {"people": people, "images": len(self.cases), "agreement": agreement(layers)}
+
+    def _layers(self, case: Case, authors: Iterable[str]) -> list[dict[str, np.ndarray]]:
+        """The grown marks of several annotators on one image."""
+        frame = self.frames.get(case)
+        areas = self.kept.areas(case, frame.space, frame.spacing)
+        structures = self.study.structures
+        return [grow_marks(frame, self.annotator(name).labels(case.id), areas, structures)[0] for name in authors]
+
+    def _shared(self, case: Case) -> bool:
+        return in_overlap(case.id, self.settings.overlap)
+
+    def _free(self, team: Team, user: str, progress: Mapping[str, Progress]) -> list[Case]:
+        """Images that everybody marks, and those that nobody else has finished or has before them now."""
+        taken = team.leased(self.settings.mark_set, user)
+        free = []
+        for case in self.cases:
+            others = progress.get(case.id, Progress()).visits
+            done = any(finished(progress[case.id], name) for name in others if name != user)
+            if self._shared(case) or finished(progress.get(case.id), user) or not (done or case.id in taken):
+                free.append(case)
+        return free
 
     def close(self) -> None:
         """Write what waits, and stop."""

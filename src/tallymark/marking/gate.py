@@ -18,6 +18,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from tallymark.marking.team import Team
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -26,7 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CSRF_HEADER = "x-tallymark-csrf"
 MOST_BYTES = 4 << 20
-_OPEN = ("/api/enter",)
+_OPEN = ("/api/enter", "/api/login")
 IDLE_SECONDS = 12 * 3600
 
 _HEADERS = {
@@ -92,6 +94,51 @@ class Sessions:
         """Forget a session."""
         with self._guard:
             self._sessions.pop(secret or "", None)
+
+
+class TeamSessions(Sessions):
+    """Sessions that outlive the server, and end when the account does.
+
+    Args:
+        team: the accounts; asked at most every half minute for each browser.
+    """
+
+    _CHECK_SECONDS = 30
+
+    def __init__(self, team: Team) -> None:
+        super().__init__()
+        self._team = team
+        self._checked: dict[str, float] = {}
+
+    def begin(self, user: str, role: str = "annotator") -> tuple[str, Session]:
+        """Let a user in; the secret is for the cookie."""
+        secret, session = super().begin(user, role)
+        self._team.begin(secret, user, session.csrf, time.time() + IDLE_SECONDS)
+        return secret, session
+
+    def find(self, secret: str | None) -> Session | None:
+        """The session of a cookie, also of one that another server process gave."""
+        if not secret:
+            return None
+        known = super().find(secret)
+        now = time.monotonic()
+        if known is not None and now - self._checked.get(secret, -self._CHECK_SECONDS) < self._CHECK_SECONDS:
+            return known
+        found = self._team.find(secret)
+        if found is None:
+            super().end(secret)
+            return None
+        self._checked[secret] = now
+        user, role, csrf = found
+        session = Session(user, role, csrf)
+        with self._guard:
+            self._sessions[secret] = session
+        return session
+
+    def end(self, secret: str | None) -> None:
+        """Forget a session everywhere."""
+        super().end(secret)
+        self._team.end(secret or "")
 
 
 class OneTimeToken:
@@ -180,7 +227,8 @@ class Gate:
         refusal = self._refusal(scope)
         if refusal is not None:
             status, why = refusal
-            await JSONResponse({"error": why}, status)(scope, receive, send)
+            door = {"door": "login"} if status == 401 and isinstance(self._sessions, TeamSessions) else {}
+            await JSONResponse({"error": why} | door, status)(scope, receive, send)
             return
         await self._app(scope, _limited(receive), send)
 
@@ -190,7 +238,9 @@ class Gate:
         client = request.client.host if request.client else ""
         if headers.getlist("host") != [headers.get("host")] or headers.get("host") not in self._hosts:
             return 421, "this server has another name"
-        if not self._rate.allows(client):
+        session = self._sessions.find(request.cookies.get(self._cookie))
+        # Behind a proxy all come from one address.
+        if not self._rate.allows(f"user {session.user}" if session else client):
             return 429, "too many requests"
         reading = request.method in ("GET", "HEAD")
         if not reading and request.method != "POST":
@@ -208,9 +258,8 @@ class Gate:
             return 413, "the request is too large"
         if not inside or scope["path"] in _OPEN:
             return None
-        session = self._sessions.find(request.cookies.get(self._cookie))
         if session is None:
-            return 401, "open the page with the address that the command line printed"
+            return 401, "sign in, or open the address that the command line printed"
         if not reading and not hmac.compare_digest(headers.get(CSRF_HEADER, "").encode(), session.csrf.encode()):
             return 403, "the session has another word"
         scope.setdefault("state", {})["session"] = session

@@ -13,38 +13,45 @@ from tallymark.marking.app import create_app
 from tallymark.marking.desk import Desk
 from tallymark.marking.gate import OneTimeToken
 from tallymark.marking.settings import MarkingSettings
+from tallymark.marking.team import Team
 
 
-def serve(study: Study, settings: MarkingSettings, ready: Callable[[str], None]) -> None:
+def serve(study: Study, settings: MarkingSettings, ready: Callable[[str], None], team: Team | None = None) -> None:
     """Serve the marking page until it is stopped from the keyboard.
 
     Args:
         study: the study.
         settings: how it is marked, and where it is served.
-        ready: told the address to open, once the server answers there. The secret in it is good for one browser; it
-            stands behind a #, which browsers keep to themselves.
+        ready: told the address to open, once the server answers there. For one person it ends in a secret that is good
+            for one browser; it stands behind a #, which browsers keep to themselves.
+        team: the accounts of those who mark; None: one person, on this machine.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the port is taken, or the page would be served beyond this machine without accounts and TLS.
         StudyError: see :class:`Desk`.
     """
-    desk = Desk(study, settings)
+    users = 0 if team is None else sum(active for _, active in team.users().values())
+    origins = settings.origins(users)
+    if team is not None and not users:
+        raise ConfigError("nobody has an account", remedy="make one: tallymark team add STUDY NAME")
+    desk = Desk(study, settings, team)
     token = OneTimeToken()
-    origins = tuple(
-        f"http://{_bracketed(host)}:{settings.port}" for host in dict.fromkeys((settings.host, "localhost"))
-    )
+    secure = origins[0].startswith("https")
     listening = _listen(settings)
     config = uvicorn.Config(
-        create_app(desk, token, origins),
+        create_app(desk, token, origins, secure=secure),
         log_level="warning",
         access_log=False,  # addresses of requests say what was marked when
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=3,
         limit_concurrency=500,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.private_key,
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
-    ready(f"{origins[0]}/#{token.value}")
+    ready(f"{origins[0]}/" if team is not None else f"{origins[0]}/#{token.value}")
     with listening:
         server.run(sockets=[listening])
 
@@ -66,7 +73,3 @@ def _listen(settings: MarkingSettings) -> socket.socket:
             " wait in a browser belong to the port at which they were drawn",
         ) from error
     return listening
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tallymark.data.cases import Case
 from tallymark.data.study import SPLITS
@@ -32,6 +33,12 @@ class MarkingSettings:
         variant: of the numbers that growth goes by; None: the recorded ones, or the only ones there are.
         run: whose predictions are shown; None: none.
         blind: share of images on which the model's outline stays hidden, in [0, 1].
+        overlap: share of the images that everybody of a team marks, so that agreement can be measured.
+        public: the address under which people reach the page, ``https://mark.clinic.example``, where it is served
+            beyond this machine.
+        certificate: file of the TLS certificate.
+        private_key: file of its key.
+        behind_proxy: a proxy that speaks TLS stands before the page.
         filled: strokes are outlines of whole structures (full masks, for an audit).
 
     Raises:
@@ -46,6 +53,11 @@ class MarkingSettings:
     variant: str | None = None
     run: Path | None = None
     blind: float | int = 0.2
+    overlap: float | int = 0.1
+    public: str | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    behind_proxy: bool = False
     filled: bool = False
 
     def __post_init__(self) -> None:
@@ -54,8 +66,9 @@ class MarkingSettings:
             raise ConfigError(
                 "unknown split", where="--split", found=", ".join(unknown) or "none", expected=", ".join(SPLITS)
             )
-        if not 0 <= self.blind <= 1:
-            raise ConfigError("this is no share", where="--blind", found=self.blind, expected="0 to 1")
+        for option, share in (("--blind", self.blind), ("--overlap", self.overlap)):
+            if not 0 <= share <= 1:
+                raise ConfigError("this is no share", where=option, found=share, expected="0 to 1")
         for option, name in (("--marks", self.mark_set), ("--author", self.author)):
             if not name.strip():
                 raise ConfigError("a name is needed", where=option, found=repr(name))
@@ -63,7 +76,43 @@ class MarkingSettings:
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the page."""
-        return self.host in LOOPBACK
+        return self.host in LOOPBACK and not (self.public or self.certificate or self.behind_proxy)
+
+    def origins(self, users: int) -> tuple[str, ...]:
+        """The addresses under which the page may be reached, the first the one to tell people.
+
+        Args:
+            users: how many accounts there are.
+
+        Raises:
+            ConfigError: it would be served beyond this machine without accounts, without TLS, or under no name.
+        """
+        if self.on_loopback:
+            hosts = dict.fromkeys((self.host, "localhost"))
+            return tuple(f"http://{f'[{host}]' if ':' in host else host}:{self.port}" for host in hosts)
+        where = f"--host {self.host}"
+        if not users:
+            raise ConfigError(
+                "beyond this machine nobody marks without a name",
+                where=where,
+                remedy="make accounts first: tallymark team add STUDY NAME",
+            )
+        if not self.behind_proxy and (self.certificate is None or self.private_key is None):
+            raise ConfigError(
+                "beyond this machine nothing travels in the clear",
+                where=where,
+                expected="--certificate and --private-key, or --behind-proxy",
+                remedy="give a TLS certificate, or put the page behind a proxy that speaks TLS and say so",
+            )
+        parts = urlsplit(self.public or "")
+        if parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/"):
+            raise ConfigError(
+                "under which address do people reach the page?",
+                where="--public",
+                found=self.public or "nothing",
+                expected="https://NAME or https://NAME:PORT",
+            )
+        return (f"https://{parts.netloc}",)
 
 
 def port_of(folder: Path) -> int:

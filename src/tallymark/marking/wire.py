@@ -26,6 +26,13 @@ class Enter(_Message):
     token: Annotated[str, Field(max_length=200)]
 
 
+class Login(_Message):
+    """Who wants to come in."""
+
+    user: Annotated[str, Field(max_length=100)]
+    password: Annotated[str, Field(max_length=500)]
+
+
 class Event(_Message):
     """Something that happened on the page, named by the page, so that it may be sent twice."""
 

@@ -1,0 +1,206 @@
+"""Several people, each with a name, a layer and images of their own; nothing beyond this machine without safety."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from marking_study import ORIGIN, make_study, stroke
+from tallymark.cli.app import app
+from tallymark.data.study import Study
+from tallymark.errors import ConfigError
+from tallymark.marking.app import create_app
+from tallymark.marking.desk import Desk
+from tallymark.marking.gate import OneTimeToken
+from tallymark.marking.settings import MarkingSettings, case_key
+from tallymark.marking.team import LEASE_SECONDS, Team
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def team(study: Study) -> Iterator[Team]:
+    team = Team(study.folder / "team.sqlite")
+    for name, role in (("ann", "annotator"), ("bob", "annotator"), ("eve", "reviewer")):
+        team.add(name, role, PASSWORD)
+    yield team
+    team.close()
+
+
+@pytest.fixture
+def team_desk(study: Study, team: Team) -> Iterator[Desk]:
+    desk = Desk(study, MarkingSettings(overlap=0), team)
+    yield desk
+    desk.close()
+
+
+class Member:
+    """Someone who signed in."""
+
+    def __init__(self, desk: Desk, name: str, password: str = PASSWORD, client: TestClient | None = None) -> None:
+        served = create_app(desk, OneTimeToken(), (ORIGIN,))
+        self.client = client or TestClient(served, base_url=ORIGIN, headers={"origin": ORIGIN})
+        self.status = self.client.post("/api/login", json={"user": name, "password": password}).status_code
+        if self.status == 200:
+            self.session = self.client.get("/api/session").json()
+            self.client.headers["x-tallymark-csrf"] = self.session["csrf"]
+
+    def next(self, count: int = 20) -> list[str]:
+        return [entry["key"] for entry in self.client.post("/api/next", json={"count": count}).json()["next"]]
+
+
+class TestDoor:
+    """Names and passwords."""
+
+    def test_who_has_an_account_comes_in(self, team_desk: Desk, team: Team) -> None:
+        assert Member(team_desk, "ann").session["user"] == "ann"
+        assert Member(team_desk, "ann", "wrong password!").status == 403
+        assert Member(team_desk, "mallory").status == 403
+        assert Member(team_desk, "ann' OR '1'='1").status == 403
+        team.disable("ann")
+        assert Member(team_desk, "ann").status == 403
+        actions = [(user, action) for _, user, action, _ in team.audit()]
+        assert actions[3:6] == [("ann", "login"), ("ann", "refused"), ("mallory", "refused")]
+        assert actions[-2:] == [("ann", "disabled"), ("ann", "refused")]
+
+    def test_the_one_time_token_opens_nothing_here(self, team_desk: Desk) -> None:
+        token = OneTimeToken()
+        client = TestClient(create_app(team_desk, token, (ORIGIN,)), base_url=ORIGIN, headers={"origin": ORIGIN})
+        assert client.post("/api/enter", json={"token": token.value}).status_code == 403
+        answer = client.get("/api/session")
+        assert (answer.status_code, answer.json()["door"]) == (401, "login")
+
+    def test_a_restart_keeps_people_in_and_signing_out_does_not(self, study: Study, team: Team) -> None:
+        desk = Desk(study, MarkingSettings(), team)
+        ann = Member(desk, "ann")
+        again = TestClient(create_app(desk, OneTimeToken(), (ORIGIN,)), base_url=ORIGIN, headers={"origin": ORIGIN})
+        again.cookies.update(ann.client.cookies)
+        assert again.get("/api/session").json()["csrf"] == ann.session["csrf"]
+        again.headers["x-tallymark-csrf"] = ann.session["csrf"]
+        kept = dict(again.cookies)
+        assert again.post("/api/logout", json={}).status_code == 200
+        again.cookies.update(kept)
+        assert again.get("/api/session").status_code == 401
+        desk.close()
+
+    def test_guessing_is_slowed_down(self, team_desk: Desk) -> None:
+        client = Member(team_desk, "ann", "wrong").client
+        statuses = [Member(team_desk, "ann", "wrong", client).status for _ in range(16)]
+        assert statuses[-1] == 429
+
+    def test_passwords_are_kept_as_argon2_alone(self, study: Study, team: Team) -> None:
+        content = b"".join(path.read_bytes() for path in study.folder.glob("team.sqlite*"))
+        assert b"$argon2id$" in content
+        assert PASSWORD.encode() not in content
+
+    def test_bad_accounts_are_refused(self, team: Team) -> None:
+        for name, role, password in (("x", "king", PASSWORD), ("", "admin", PASSWORD), ("x", "admin", "short")):
+            with pytest.raises(ConfigError):
+                team.add(name, role, password)
+        with pytest.raises(ConfigError):
+            team.disable("nobody")
+        with pytest.raises(ConfigError, match="cannot be opened"):
+            Team("nosuchdatabase://user:secret@host/x")
+
+
+class TestWork:
+    """Who marks what."""
+
+    def test_nobody_marks_what_another_has_before_them(self, team_desk: Desk, team: Team) -> None:
+        ann, bob = Member(team_desk, "ann"), Member(team_desk, "bob")
+        hers = ann.next(2)
+        assert set(hers).isdisjoint(bob.next())
+        assert len(bob.next()) == 2
+        assert set(ann.next(2)) == set(hers)
+        team.lease("hand", [], "ann")
+        later = team.leased("hand", "bob", now=time.time() + LEASE_SECONDS + 5)
+        assert later == set()  # who goes home gives the images back
+
+    def test_what_one_finished_another_need_not_do(self, team_desk: Desk) -> None:
+        ann, bob = Member(team_desk, "ann"), Member(team_desk, "bob")
+        key = ann.next(1)[0]
+        visit = {"id": str(uuid4()), "case": key, "kind": "visit", "outcome": "done", "seconds": 2}
+        ann.client.post("/api/marks", json={"events": [stroke(key), visit]})
+        assert key not in bob.next()
+
+    def test_on_the_overlap_all_mark_in_layers_of_their_own_and_agreement_is_told(
+        self, study: Study, team: Team
+    ) -> None:
+        desk = Desk(study, MarkingSettings(overlap=1), team)
+        ann, bob, eve = (Member(desk, name) for name in ("ann", "bob", "eve"))
+        assert ann.next() == bob.next()
+        key = case_key(desk.cases[0])
+        for member, row in ((ann, 55), (bob, 65)):
+            member.client.post("/api/marks", json={"events": [stroke(key, [[row, 60]])]})
+        layers = [study.marks.labels("Jane Doe 0", "hand", name)["lesion"] for name in ("ann", "bob")]
+        assert not (layers[0] & layers[1]).any()
+        assert len(ann.client.get(f"/api/cases/{key}").json()["marks"]) == 1
+        told = eve.client.get("/api/team").json()
+        assert [person["name"] for person in told["people"]] == ["ann", "bob"]
+        assert told["agreement"]["pairs"] == 1
+        assert told["agreement"]["dice"] > 0.8  # both dots lead to the same disc
+        assert ann.client.get("/api/team").status_code == 403
+        desk.close()
+
+
+class TestBeyondThisMachine:
+    """It refuses to start where it would not be safe."""
+
+    @pytest.mark.parametrize(
+        ("settings", "users", "match"),
+        [
+            ({"host": "0.0.0.0"}, 0, "without a name"),
+            ({"host": "0.0.0.0"}, 2, "in the clear"),
+            ({"host": "192.0.2.7", "public": "https://a.example"}, 2, "in the clear"),
+            ({"host": "0.0.0.0", "behind_proxy": True}, 2, "under which address"),
+            ({"host": "0.0.0.0", "behind_proxy": True, "public": "http://a.example"}, 2, "under which address"),
+            ({"behind_proxy": True, "public": "https://a.example"}, 0, "without a name"),
+        ],
+    )
+    def test_it_is_refused(self, settings: dict[str, object], users: int, match: str) -> None:
+        with pytest.raises(ConfigError, match=match):
+            MarkingSettings(**settings).origins(users)  # type: ignore[arg-type]
+
+    def test_with_users_and_tls_it_is_served(self) -> None:
+        proxied = MarkingSettings(host="0.0.0.0", behind_proxy=True, public="https://mark.clinic.example/")
+        assert proxied.origins(1) == ("https://mark.clinic.example",)
+        own = {"certificate": Path("a.pem"), "private_key": Path("a.key"), "public": "https://mark.example:8700"}
+        assert MarkingSettings(host="0.0.0.0", **own).origins(1) == ("https://mark.example:8700",)  # type: ignore[arg-type]
+        assert MarkingSettings().origins(0) == ("http://127.0.0.1:8700", "http://localhost:8700")
+
+    def test_the_command_refuses_in_one_line(self, tmp_path: Path) -> None:
+        study = make_study(tmp_path)
+        from tallymark.cli import main
+
+        for words in (["--host", "0.0.0.0"], ["--team"], ["--port", "1", "--host", "203.0.113.1", "--team"]):
+            with pytest.raises(SystemExit) as stopped:
+                main(["mark", str(study.folder), "--no-browser", *words])
+            assert stopped.value.code == 2
+
+
+def test_accounts_from_the_command_line(study: Study, tmp_path: Path) -> None:
+    runner = CliRunner()
+    (tmp_path / "password").write_text(PASSWORD + "\n")
+    folder = str(study.folder)
+    made = json.loads(runner.invoke(app, ["team", "add", folder, "ann", "--json"]).output)
+    assert len(made["password"]) >= 10
+    words = ["team", "add", folder, "bob", "--role", "admin", "--password-file", str(tmp_path / "password")]
+    assert runner.invoke(app, words).exit_code == 0
+    assert runner.invoke(app, ["team", "disable", folder, "ann"]).exit_code == 0
+    listed = json.loads(runner.invoke(app, ["team", "list", folder, "--json"]).output)["users"]
+    assert listed == [
+        {"name": "ann", "role": "annotator", "active": False},
+        {"name": "bob", "role": "admin", "active": True},
+    ]
+    audit = json.loads(runner.invoke(app, ["team", "audit", folder, "--json"]).output)["audit"]
+    assert [line["action"] for line in audit] == ["account", "account", "disabled"]
+    team = Team(study.folder / "team.sqlite")
+    assert team.check("bob", PASSWORD) == "admin"
+    team.close()
