@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from marking_study import make_study
 from tallymark.data.annotations import Annotator
 from tallymark.data.marks import EXCLUDED
 from tallymark.data.study import Case, Study, StudySettings
+from tallymark.datasets.pairs import import_pairs
+from tallymark.datasets.phantom import write_phantoms
+from tallymark.datasets.weaken import weaken
 from tallymark.marking.team import Team
 
 pytestmark = pytest.mark.browser
@@ -68,9 +72,11 @@ def marker(browser: Browser, served: tuple[Study, Server, list[Any]]) -> Iterato
     yield from marking(browser, *served)
 
 
-def marking(browser: Browser, study: Study, server: Server, cookies: list[Any]) -> Iterator[Marker]:
+def marking(
+    browser: Browser, study: Study, server: Server, cookies: list[Any], *, touch: bool = True
+) -> Iterator[Marker]:
     """A page that begins with nothing marked; the first one is let in by the address, later ones by its cookie."""
-    context = browser.new_context(viewport=LAPTOP, has_touch=True)
+    context = browser.new_context(viewport=LAPTOP, has_touch=touch)
     context.set_default_timeout(15_000)
     context.add_cookies(cookies)
     marker = Marker(context.new_page()).open(server.address)
@@ -420,23 +426,49 @@ class TestDepth:
         assert int(labels(study, "large")["lesion"].sum()) == marker.inked > 10_000
 
 
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Server, list[Any]]]:
+    """Synthetic ultrasound-like images with their exact numbers."""
+    root = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(root / "source", count=8, seed=3, size=320)
+    import_pairs(root / "source" / "images", root / "source" / "masks", root / "study")
+    study = Study.open(root / "study")
+    weaken(study, marks="erosion:8%", mark_set="e8")
+    server = Server(study.folder, "--author", "reader")
+    server.start()
+    yield study, server, []
+    server.kill()
+
+
 @pytest.mark.parametrize(("name", "size"), [("laptop", LAPTOP), ("tablet", TABLET)])
 def test_it_fits_the_screen(
-    browser: Browser, served: tuple[Study, Server, list[Any]], marker: Marker, name: str, size: Any
+    browser: Browser, phantoms: tuple[Study, Server, list[Any]], tmp_path: Path, name: str, size: Any
 ) -> None:
-    """All controls are on the screen."""
-    marker.page.set_viewport_size(size)
-    marker.page.wait_for_timeout(100)
-    marker.draw((0, -0.05), (0.03, 0), (0, 0.03))
-    marker.page.wait_for_selector("#notes span:has-text('grown to')")
-    buttons = marker.page.locator("button:visible")
-    for i in range(buttons.count()):
-        box = buttons.nth(i).bounding_box()
+    """All controls are on the screen; with TALLYMARK_PICTURES=docs/images this makes the documentation's pictures."""
+    for marker in marking(browser, *phantoms, touch=name == "tablet"):
+        study = phantoms[0]
+        marker.page.set_viewport_size(size)
+        marker.page.wait_for_timeout(100)
+        case = study.case(shown_case(study, marker))
+        middle = np.argwhere(study.truth.mask(case, "lesion")).mean(axis=0)
+        box = marker.page.locator("#image").bounding_box()
         assert box is not None
-        assert box["x"] >= 0
-        assert box["y"] >= 0
-        assert box["x"] + box["width"] <= size["width"]
-        assert box["y"] + box["height"] <= size["height"]
+        scale = min(box["width"], box["height"]) / 320
+        down, across = ((middle - 160) * scale / (box["height"], box["width"])).tolist()
+        reach = 14 * scale / box["width"]
+        marker.draw((down, across - reach), (down + 0.01, across), (down, across + reach))
+        marker.page.wait_for_selector("#notes span:has-text('grown to')")
+        buttons = marker.page.locator("button:visible")
+        for i in range(buttons.count()):
+            place = buttons.nth(i).bounding_box()
+            assert place is not None
+            assert place["x"] >= 0
+            assert place["y"] >= 0
+            assert place["x"] + place["width"] <= size["width"]
+            assert place["y"] + place["height"] <= size["height"]
+        marker.page.wait_for_timeout(150)
+        folder = Path(os.environ.get("TALLYMARK_PICTURES", tmp_path))
+        marker.page.screenshot(path=folder / f"marking-{name}.png")
 
 
 def test_the_models_outline_comes_after_the_stroke_and_is_judged(browser: Browser, tmp_path: Path) -> None:
