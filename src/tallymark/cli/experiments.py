@@ -13,17 +13,23 @@ from tallymark.errors import ConfigError
 app = typer.Typer(no_args_is_help=True, help="Compute a table of results; stop and go on as you like.")
 
 
+Data = Annotated[Path, typer.Option(help="The study folder, with full masks.")]
+Profile = Annotated[str, typer.Option(help="How large: small (a CPU) or paper (a GPU).")]
+Folds = Annotated[
+    int | None,
+    typer.Option(min=2, help="Instead: one run of each row on each of so many folds; every image is tested once."),
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting for every row.")]
+
+
 @app.command("table1")
 def table1(
-    data: Annotated[Path, typer.Option(help="The study folder, with full masks.")],
-    profile: Annotated[str, typer.Option(help="How large: small (a CPU) or paper (a GPU).")] = "small",
+    data: Data,
+    profile: Profile = "small",
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of each row on one split, from seed 0; 3 unless given.")
     ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(min=2, help="Instead: one run of each row on each of so many folds; every image is tested once."),
-    ] = None,
+    folds: Folds = None,
     per: Annotated[
         Literal["image", "component"],
         typer.Option(help="Erode masks as a whole, as the paper does, or mark each connected component."),
@@ -31,7 +37,7 @@ def table1(
     out: Annotated[Path | None, typer.Option(help="Where rows and table go; STUDY/experiments/table1-PROFILE.")] = None,
     paper: Annotated[str | None, typer.Option(help="Figures of the paper to show: BUSI or KiTS23.")] = None,
     readings: Annotated[bool, typer.Option(help="Both erosion readings and both reductions, too.")] = True,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="One setting for every row.")] = None,
+    settings: Settings = None,
     json: JsonOption = False,
 ) -> None:
     """The paper's Table 1 with the floors under it; rows that are done are not computed again.
@@ -64,15 +70,12 @@ def table1(
 
 @app.command("marks")
 def marks(
-    data: Annotated[Path, typer.Option(help="The study folder, with full masks.")],
-    profile: Annotated[str, typer.Option(help="How large: small (a CPU) or paper (a GPU).")] = "small",
+    data: Data,
+    profile: Profile = "small",
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of each row on one split, from seed 0; 1 unless given.")
     ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(min=2, help="Instead: one run of each row on each of so many folds; every image is tested once."),
-    ] = None,
+    folds: Folds = None,
     kinds: Annotated[
         str | None, typer.Option(help="Which marks, with commas: eroded,stroke,dab,dab-unclipped,click,partial.")
     ] = None,
@@ -88,7 +91,7 @@ def marks(
     ] = None,
     hours: Annotated[float | None, typer.Option(min=0, help="Begin no row after so many hours.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where rows and table go; STUDY/experiments/marks-PROFILE.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="One setting for every row.")] = None,
+    settings: Settings = None,
     json: JsonOption = False,
 ) -> None:
     """Every kind of marks with every recipe, beside full supervision and the floors; rows that are done stay.
@@ -129,10 +132,10 @@ def tune(
     data: Annotated[Path, typer.Option(help="The study folder; it needs no full mask.")],
     marks: Annotated[str, typer.Option(help="The mark set to learn from and to judge by.")],
     recipes: Annotated[str, typer.Option(help="Which recipes, with commas.")] = "grow",
-    profile: Annotated[str, typer.Option(help="How large: small (a CPU) or paper (a GPU).")] = "small",
+    profile: Profile = "small",
     seed: Annotated[int, typer.Option(min=0, help="Of every trial.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Where trials and table go; STUDY/experiments/tune-PROFILE.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="One setting for every trial.")] = None,
+    settings: Settings = None,
     json: JsonOption = False,
 ) -> None:
     """Try a few settings of each recipe and choose by held-out numbers and marks; no mask is opened.
