@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tallymark.cli import check, demo, doctor, experiments, imports, mark, new, reports, runs, team, weaken
+from tallymark.cli import check, demo, doctor, experiments, exports, imports, mark, new, reports, runs, team, weaken
 from tallymark.cli.output import print_error, wants_json
 from tallymark.errors import TallymarkError
 
@@ -49,6 +49,7 @@ app.command("train")(runs.train)
 app.command("predict")(runs.predict)
 app.command("evaluate")(runs.evaluate)
 app.command("report")(reports.report)
+app.add_typer(exports.app, name="export")
 app.add_typer(experiments.app, name="experiment")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -162,6 +162,10 @@ def marks(
     ] = None,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Cases may have no label image.")] = False,
     author: Annotated[str, typer.Option(help="Who marked.")] = "",
+    format: Annotated[
+        Literal["labels", "geojson", "label-studio"],
+        typer.Option(help="Label images; or documents whose classes are the structures: QuPath, Label Studio."),
+    ] = "labels",
     json: JsonOption = False,
 ) -> None:
     """Marks made in any tool, as label images. Every label is explained; what is unmarked is never background.
@@ -171,6 +175,12 @@ def marks(
     from tallymark.data.study import Study
     from tallymark.datasets.label_marks import import_marks, parse_label_codes
 
+    if format != "labels":
+        from tallymark.datasets.exchanged import import_documents
+
+        opened = Study.open(study)
+        _say(import_documents(opened, folder, mark_set, format, author=author, track=_progress), json)
+        return
     report = import_marks(
         Study.open(study),
         folder,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-from jaxtyping import Bool, Float, Integer, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped, UInt8
 
 from tallymark.data.atomic import replacing
 from tallymark.data.formats import SUFFIXES, VOLUMES, Geometry, Raster, decode, image_space, simple_itk, suffix_of
@@ -26,6 +26,7 @@ __all__ = [
     "read_labels",
     "read_mask",
     "robust_window",
+    "write_label_image",
     "write_mask",
 ]
 
@@ -229,6 +230,38 @@ def write_mask(path: Path | str, mask: Bool[np.ndarray, "*space"], like: Image) 
             PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(temporary, format="PNG")
         else:
             _write_volume(temporary, mask, like.geometry)
+
+
+def write_label_image(path: Path | str, labels: UInt8[np.ndarray, "*space"], like: Image) -> None:
+    """Write labels that lie on the image they belong to, all or nothing.
+
+    Args:
+        path: ``.tif`` or ``.png`` for a picture; ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.mha`` (the same geometry) for a
+            volume.
+        labels: of the shape of the image.
+        like: the image; only its shape and geometry are used.
+
+    Raises:
+        GeometryError: the shape differs, a volume is to become a picture, or a picture a volume.
+        StorageError: it cannot be written; the old file is intact.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.tif"
+        >>> write_label_image(path, np.array([[0, 2]], np.uint8), like=Image(np.zeros((1, 2, 3), np.uint8)))
+        >>> read_labels(path).tolist()
+        [[0, 2]]
+    """
+    path = Path(path)
+    if labels.shape != like.space:
+        raise GeometryError("the labels do not fit their image", where=path, found=labels.shape, expected=like.space)
+    if (suffix_of(path) in VOLUMES) != (like.geometry is not None):
+        raise GeometryError("the format does not fit the image", where=path)
+    with replacing(path) as temporary:
+        if like.geometry is None:
+            PIL.Image.fromarray(labels).save(temporary)
+        else:
+            _write_volume(temporary, labels, like.geometry)
 
 
 def normalise(

@@ -165,13 +165,21 @@ class Stroke:
         inside = ((corners >= 0) & (corners < plane.shape)).all(axis=1)
         plane[tuple(corners[inside].T)] = value
         if self.filled:
-            plane[_enclosed(self.points, plane.shape)] = value
+            plane[enclosed(self.points, plane.shape)] = value
 
 
-def _enclosed(points: Num[np.ndarray, "corner 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "r c"]:
+def enclosed(points: Num[np.ndarray, "corner 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "r c"]:
     """The pixels whose centre a closed line goes around an odd number of times.
 
     Every edge turns over all pixels to its left, in the rows that it crosses; the page draws by the same arithmetic.
+
+    Args:
+        points: row and column of each corner; the centre of a pixel is whole.
+        shape: of the image.
+
+    Example:
+        >>> enclosed(np.array([[-0.5, 0.5], [-0.5, 2.5], [0.5, 2.5], [0.5, 0.5]]), (2, 4)).astype(int).tolist()
+        [[0, 1, 1, 0], [0, 0, 0, 0]]
     """
     inside = np.zeros(shape, bool)
     for (row, column), (next_row, next_column) in zip(points, np.roll(points, -1, axis=0), strict=True):
