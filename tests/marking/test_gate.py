@@ -122,7 +122,16 @@ _PARTS = [
         "marks.sqlite",
         "cases.csv",
     ),
-    *("'; DROP TABLE mark; --", "1 OR 1=1", "%00", "scan of a patient 0.png", "static", "app.py", "file:" + "///", "\\\\host\\share"),
+    *(
+        "'; DROP TABLE mark; --",
+        "1 OR 1=1",
+        "%00",
+        "Patient 7 of 0.png",
+        "static",
+        "app.py",
+        "file:" + "//",
+        "\\\\host\\share",
+    ),
 ]
 _PLACES = ["/", "/api/", "/api/cases/", "/api/cases/{}/planes/", "//", "/static/", "/api/cases/x/../../"]
 
@@ -167,4 +176,4 @@ def test_no_event_breaks_what_is_stored(visitor: Visitor, desk: Desk, key: str, 
         assert kept["id"] in answer.json()["saved"]
         good += len(answer.json()["saved"])
     assert desk.store.sets()["hand"].marks == good
-    assert desk.store.labels("Jane Doe 0", "hand")["lesion"].any()
+    assert desk.store.labels("Patient 7 of 0", "hand")["lesion"].any()

@@ -108,6 +108,18 @@ class MarkFile:
         with reading(self.path, _READABLE) as connection:
             yield connection
 
+    def hold(self) -> sqlite3.Connection | None:
+        """Open the file and keep it open, for whoever writes often; None if there is no file yet.
+
+        SQLite folds the write-ahead log into the file when the last connection closes. While one stays open, a
+        transaction costs one write to the log alone. Close it in the thread that opened it.
+        """
+        if not self.path.exists():
+            return None
+        connection = sqlite3.connect(self.path)
+        connection.execute("PRAGMA user_version").fetchone()
+        return connection
+
     def rows(self, query: str, **values: object) -> list[Any]:
         """All rows that a query finds; none if there is no file."""
         with self.reading() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -50,15 +51,26 @@ class Committer:
         self._thread.join()
 
     def _work(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            waiting = [first]
-            while len(waiting) < _MOST and not self._jobs.empty():
-                following = self._jobs.get()
-                if following is None:
-                    self._commit(waiting)
-                    return
-                waiting.append(following)
+        held: sqlite3.Connection | None = None
+        while (waiting := self._gathered()) is not None:
             self._commit(waiting)
+            held = held or self._store.file.hold()
+        if held is not None:
+            held.close()
+
+    def _gathered(self) -> list[_Job] | None:
+        """The jobs that wait, at least one; None at the end."""
+        first = self._jobs.get()
+        if first is None:
+            return None
+        waiting = [first]
+        while len(waiting) < _MOST and not self._jobs.empty():
+            following = self._jobs.get()
+            if following is None:
+                self._jobs.put(None)  # for the next turn
+                break
+            waiting.append(following)
+        return waiting
 
     def _commit(self, jobs: list[_Job]) -> None:
         try:

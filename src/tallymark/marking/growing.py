@@ -68,7 +68,7 @@ def coarse_space(space: Sequence[int]) -> tuple[int, ...]:
 
     Example:
         >>> coarse_space((400, 300)), coarse_space((20, 30)), coarse_space((100, 500, 500))
-        ((192, 144), (20, 30), (18, 92, 92))
+        ((192, 144), (20, 30), (18, 91, 91))
     """
     scale = min(1.0, _SIDE / max(space[-2:]))
     if len(space) == 3:
