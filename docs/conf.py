@@ -5,6 +5,9 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+# Before autodoc imports anything: it first tries with typing.TYPE_CHECKING set, under which FastAPI cannot be loaded.
+import fastapi  # noqa: F401
+
 _PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = _PROJECT["name"]
