@@ -477,7 +477,9 @@ def test_the_models_outline_comes_after_the_stroke_and_is_judged(browser: Browse
     (folder / "masks").mkdir(parents=True)
     (folder / "numbers.csv").write_text("id,statistic,value,unit\nPatient 7 of 0,share,30,percent\n")
     rows, columns = np.ogrid[:120, :160]
-    PIL.Image.fromarray((rows - 60) ** 2 + (columns - 62) ** 2 < 900).save(folder / "masks" / "Patient 7 of 0_lesion.png")
+    PIL.Image.fromarray((rows - 60) ** 2 + (columns - 62) ** 2 < 900).save(
+        folder / "masks" / "Patient 7 of 0_lesion.png"
+    )
     server = Server(study.folder, "--author", "reader", "--run", str(folder.parents[1]), "--blind", "0")
     server.start()
     with visiting(browser, server) as marker:
