@@ -475,16 +475,16 @@ def test_the_models_outline_comes_after_the_stroke_and_is_judged(browser: Browse
     study = make_study(tmp_path, count=2)
     folder = study.folder / "runs" / "one" / "predictions" / "train"
     (folder / "masks").mkdir(parents=True)
-    (folder / "numbers.csv").write_text("id,statistic,value,unit\nPatient 7 of 0,share,30,percent\n")
+    (folder / "numbers.csv").write_text("id,statistic,value,unit\nRoom 12 bed 0,share,30,percent\n")
     rows, columns = np.ogrid[:120, :160]
     PIL.Image.fromarray((rows - 60) ** 2 + (columns - 62) ** 2 < 900).save(
-        folder / "masks" / "Patient 7 of 0_lesion.png"
+        folder / "masks" / "Room 12 bed 0_lesion.png"
     )
     server = Server(study.folder, "--author", "reader", "--run", str(folder.parents[1]), "--blind", "0")
     server.start()
     with visiting(browser, server) as marker:
         judge = marker.page.locator("#judge")
-        assert shown_case(study, marker) == "Patient 7 of 0"
+        assert shown_case(study, marker) == "Room 12 bed 0"
         assert judge.is_hidden()
         marker.key("m")
         assert judge.is_hidden()
@@ -493,7 +493,7 @@ def test_the_models_outline_comes_after_the_stroke_and_is_judged(browser: Browse
         marker.key("r")
         marker.next()
         marker.wait_saved()
-        visit = Annotator(study.marks, "hand", "reader").progress()["Patient 7 of 0"].visits["reader"]
+        visit = Annotator(study.marks, "hand", "reader").progress()["Room 12 bed 0"].visits["reader"]
         assert (visit.model, visit.judgement) == ("shown", "right")
         assert judge.is_hidden()
     server.kill()
@@ -528,6 +528,6 @@ def test_a_team_signs_in(browser: Browser, tmp_path: Path) -> None:
         marker.page.get_by_label("Name").wait_for()
     context.close()
     server.kill()
-    assert seen == ["Patient 7 of 0", "Patient 7 of 1"]  # what nobody marked comes first
+    assert seen == ["Room 12 bed 0", "Room 12 bed 1"]  # what nobody marked comes first
     assert [set(study.marks.case_ids("hand")), labels(study, seen[0], "eve")] == [set(seen), {}]
     assert marker.errors == []

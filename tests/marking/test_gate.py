@@ -126,7 +126,7 @@ _PARTS = [
         "'; DROP TABLE mark; --",
         "1 OR 1=1",
         "%00",
-        "Patient 7 of 0.png",
+        "Room 12 bed 0.png",
         "static",
         "app.py",
         "file:" + "//",
@@ -176,4 +176,4 @@ def test_no_event_breaks_what_is_stored(visitor: Visitor, desk: Desk, key: str, 
         assert kept["id"] in answer.json()["saved"]
         good += len(answer.json()["saved"])
     assert desk.store.sets()["hand"].marks == good
-    assert desk.store.labels("Patient 7 of 0", "hand")["lesion"].any()
+    assert desk.store.labels("Room 12 bed 0", "hand")["lesion"].any()

@@ -79,8 +79,8 @@ def run(study: Study) -> Path:
     (folder / "masks").mkdir(parents=True)
     rows = []
     for number, share in enumerate((14.7, 30.0, 15.0)):
-        rows.append({"id": f"Patient 7 of {number}", "statistic": "share", "value": share, "unit": "percent"})
-        PIL.Image.fromarray(disc((120, 160), 10 + number)).save(folder / "masks" / f"Patient 7 of {number}_lesion.png")
+        rows.append({"id": f"Room 12 bed {number}", "statistic": "share", "value": share, "unit": "percent"})
+        PIL.Image.fromarray(disc((120, 160), 10 + number)).save(folder / "masks" / f"Room 12 bed {number}_lesion.png")
     pd.DataFrame(rows).to_csv(folder / "numbers.csv", index=False)
     return study.folder / "runs" / "one"
 

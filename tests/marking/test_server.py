@@ -63,7 +63,7 @@ class TestImages:
     def test_no_address_names_a_person(self, visitor: Visitor) -> None:
         waiting = visitor.client.post("/api/next", json={"count": 9}).json()
         assert [len(entry["key"]) for entry in waiting["next"]] == [20] * 4
-        assert visitor.client.get("/api/cases/Patient 7 of 0").status_code == 404
+        assert visitor.client.get("/api/cases/Room 12 bed 0").status_code == 404
 
 
 class TestMarks:
@@ -72,7 +72,7 @@ class TestMarks:
     def test_a_stroke_is_what_was_drawn(self, visitor: Visitor, desk: Desk, key: str) -> None:
         event = stroke(key, [[10, 10], [10, 30]], width=3)
         assert visitor.send(event) == {"saved": [event["id"]], "refused": []}
-        labels = desk.store.labels("Patient 7 of 0", "hand", author="reader")
+        labels = desk.store.labels("Room 12 bed 0", "hand", author="reader")
         assert labels["lesion"][9:12, 10:31].all()
         assert labels["lesion"].sum() == 3 * 21 + 6  # and the round ends
         (mark,) = visitor.client.get(f"/api/cases/{key}").json()["marks"]
@@ -91,11 +91,11 @@ class TestMarks:
         line = stroke(key, [[0, 0], [0, 9]], kind="diameter", structure=1)
         visit = {"id": str(uuid4()), "case": key, "kind": "visit", "outcome": "done", "seconds": 2.25}
         assert visitor.send(first, second, back, line, visit)["refused"] == []
-        labels = desk.store.labels("Patient 7 of 0", "hand")
+        labels = desk.store.labels("Room 12 bed 0", "hand")
         assert {name: np.argwhere(mask).tolist() for name, mask in labels.items()} == {EXCLUDED: [[7, 7]]}
         nothing = {"id": str(uuid4()), "case": key, "kind": "nothing"}
         assert visitor.send(back | {"id": str(uuid4()), "kind": "restore"}, nothing)["refused"] == []
-        labels = desk.store.labels("Patient 7 of 0", "hand")
+        labels = desk.store.labels("Room 12 bed 0", "hand")
         assert labels["lesion"].sum() == 1
         assert (labels[EXCLUDED] == ~labels["lesion"]).all()
         progress = visitor.client.post("/api/next", json={}).json()
@@ -196,7 +196,7 @@ class TestRefusals:
     """A study that cannot be marked so is refused at the start."""
 
     def test_simulated_marks_are_not_added_to(self, study: Study) -> None:
-        study.marks.add_raster("Patient 7 of 0", "e8", "lesion", np.ones((120, 160), bool), origin="simulated")
+        study.marks.add_raster("Room 12 bed 0", "e8", "lesion", np.ones((120, 160), bool), origin="simulated")
         with pytest.raises(StudyError, match="simulated"):
             Desk(study, MarkingSettings(mark_set="e8"))
 

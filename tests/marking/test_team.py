@@ -139,7 +139,7 @@ class TestWork:
         key = case_key(desk.cases[0])
         for member, row in ((ann, 55), (bob, 65)):
             member.client.post("/api/marks", json={"events": [stroke(key, [[row, 60]])]})
-        layers = [study.marks.labels("Patient 7 of 0", "hand", name)["lesion"] for name in ("ann", "bob")]
+        layers = [study.marks.labels("Room 12 bed 0", "hand", name)["lesion"] for name in ("ann", "bob")]
         assert not (layers[0] & layers[1]).any()
         assert len(ann.client.get(f"/api/cases/{key}").json()["marks"]) == 1
         told = eve.client.get("/api/team").json()

@@ -27,10 +27,10 @@ def make_study(folder: Path, count: int = 4) -> Study:
         pixels = rng.normal(80, 8, (120, 160)) + 90 * disc
         deep = number % 2 == 1
         stored = (pixels * 16).astype(np.uint16) if deep else pixels.astype(np.uint8)
-        path = folder / f"Patient 7 of {number}.png"
+        path = folder / f"Room 12 bed {number}.png"
         PIL.Image.fromarray(stored).save(path)
-        cases.append(Case(f"Patient 7 of {number}", path, group=f"g{number}", split="train"))
-        numbers.append(NumberRow(f"Patient 7 of {number}", "share", value=100 * float(disc.mean())))
+        cases.append(Case(f"Room 12 bed {number}", path, group=f"g{number}", split="train"))
+        numbers.append(NumberRow(f"Room 12 bed {number}", "share", value=100 * float(disc.mean())))
     settings = StudySettings(
         name="discs",
         structures=("lesion", "cyst"),
