@@ -12,7 +12,7 @@ help: ## list the targets
 setup: ## make the environment .venv (every other target does this by itself)
 	@sh tools/setup.sh
 
-demo: setup ## synthetic images, training on numbers and marks, and a page with the results: under 3 minutes
+demo: setup ## synthetic images, training on numbers and marks, and a page with the results: a few minutes
 	@$(BIN)/tallymark demo --again
 
 test: setup ## all tests but the slow ones

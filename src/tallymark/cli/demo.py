@@ -11,7 +11,7 @@ import typer
 
 from tallymark.cli.output import JsonOption, print_json, progress_console
 
-# What fits into three minutes on two cores and still learns; everything else is the small profile.
+# What takes a few minutes on two cores and still learns; everything else is the small profile.
 _SETTINGS = ("data.size=[64, 64]", "optim.epochs=30", "optim.batch_size=8")
 _TRAININGS = (
     ("grow", "numbers and marks"),

@@ -142,7 +142,7 @@ def _gpu() -> Check:
 def _cores() -> Check:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Check(
-        "CPU cores", True, str(count), "" if count > 1 else "the demo takes longer than three minutes on one core"
+        "CPU cores", True, str(count), "" if count > 1 else "the demo takes more than five minutes on one core"
     )
 
 
