@@ -12,11 +12,12 @@ import torch
 
 from tallymark.core.projection import project
 from tallymark.core.soft_labels import soft_label_loss
+from tallymark.data.resize import resize_layers
 from tallymark.data.study import NumberRow, Study
 from tallymark.engine.batches import CaseBatches
 from tallymark.engine.config import GrownTerm
 from tallymark.engine.growers import grower
-from tallymark.engine.grown import _apart, _rows
+from tallymark.engine.grown import _rows
 from tallymark.engine.journal import Journal
 from tallymark.engine.labels import grown_labels, taught_labels
 from tallymark.engine.model_file import load_model
@@ -81,7 +82,7 @@ def test_the_grown_marks_cover_the_kept_share_and_the_marks(study) -> None:
 def test_several_structures_compete_and_what_a_coarser_grid_gives_to_two_is_a_mark_of_neither() -> None:
     left, right = np.zeros((2, 8, 8), dtype=bool)
     left[:, :3] = right[:, 2:] = True
-    apart = _apart({"left": left, "right": right})
+    apart = resize_layers({"left": left, "right": right}, (8, 8))
     assert (apart["left"].sum(), apart["right"].sum()) == (16, 40)
     rows = _rows(
         np.zeros((8, 8, 1)),

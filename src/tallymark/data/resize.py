@@ -6,7 +6,7 @@ the image, before and after. The aspect ratio is not kept, so that a structure c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -147,6 +147,39 @@ def resize_marks(marks: Bool[np.ndarray, "*space"], size: Sequence[int]) -> Bool
         ]
         resized[tuple(best[np.linalg.norm(best - centre, axis=1).argmin()])] = True
     return resized
+
+
+def resize_layers(layers: Mapping[str, Bool[np.ndarray, "*space"]], size: Sequence[int]) -> dict[str, np.ndarray]:
+    """Resize the marks of several structures: as :func:`resize_marks`, and no pixel is a mark of two of them.
+
+    Args:
+        layers: marks by structure, all of one shape and none overlapping another.
+        size: new length of each axis.
+
+    Returns:
+        Marks by structure; a pixel that only the coarser grid gives to two is a mark of neither.
+
+    Raises:
+        GeometryError: not one length >= 1 per axis.
+
+    Example:
+        >>> layers = {"left": np.array([[True, True, True, False]]), "right": np.array([[False, False, False, True]])}
+        >>> {name: mask.tolist() for name, mask in resize_layers(layers, (1, 2)).items()}
+        {'left': [[True, False]], 'right': [[False, False]]}
+    """
+    resized = {name: resize_marks(mask, size) for name, mask in layers.items()}
+    several = np.sum(list(resized.values()), axis=0) > 1
+    return {name: mask & ~several for name, mask in resized.items()}
+
+
+def resized_spacing(spacing: Sequence[float], was: Sequence[int], now: Sequence[int]) -> tuple[float, ...]:
+    """Edges of a pixel after resizing: the image covers what it covered.
+
+    Example:
+        >>> resized_spacing((3.0, 0.5), (10, 100), (10, 50))
+        (3.0, 1.0)
+    """
+    return tuple(edge * before / after for edge, before, after in zip(spacing, was, now, strict=True))
 
 
 def _resize(

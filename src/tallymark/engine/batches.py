@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tallymark.data.cache import marks_at, open_cache, truth_cache
+from tallymark.data.resize import resized_spacing
 from tallymark.data.study import RECORDED, Case, Number, Study
 from tallymark.datasets.seeds import named_rng
 from tallymark.engine.batch import Batch
@@ -59,7 +60,10 @@ class CaseBatches(Dataset[Batch]):
         self._rows = np.array([cache.index(case.id) for case in self.cases], dtype=np.int64)
         self._images = cache.images
         self._values = _numbers(study, self.cases, config)
-        spacing = [_network_spacing(cache.spacing(case.id), cache.space(case.id), size) for case in self.cases]
+        unknown = (math.nan,) * dimension
+        spacing = [
+            resized_spacing(cache.spacing(case.id) or unknown, cache.space(case.id), size) for case in self.cases
+        ]
         self._spacing = np.array(spacing, dtype=np.float32).reshape(len(self.cases), dimension)
         self._marks = None
         if config.reads_marks:
@@ -265,14 +269,6 @@ def _numbers(study: Study, cases: Sequence[Case], config: RunConfig) -> tuple[np
             if number is not None:
                 columns[:, row, column] = number.value, number.low, number.high
     return columns[0], columns[1], columns[2]
-
-
-def _network_spacing(
-    spacing: tuple[float, ...] | None, space: tuple[int, ...], size: tuple[int, ...]
-) -> tuple[float, ...]:
-    if spacing is None:
-        return (math.nan,) * len(size)
-    return tuple(edge * was / now for edge, was, now in zip(spacing, space, size, strict=True))
 
 
 def _unit_interval(pixels: np.ndarray) -> np.ndarray:

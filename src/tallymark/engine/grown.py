@@ -14,7 +14,7 @@ from torch import Tensor
 from tallymark.data.arrays import content_key, stored_array, write_rows
 from tallymark.data.images import normalise
 from tallymark.data.marks import EXCLUDED
-from tallymark.data.resize import resize_image, resize_marks, resize_mask_fraction
+from tallymark.data.resize import resize_image, resize_layers, resize_mask_fraction, resized_spacing
 from tallymark.data.study import Case, Study
 from tallymark.engine.growers import Grower
 from tallymark.engine.known_size import KnownFractions
@@ -90,10 +90,10 @@ def grown_at(
         image = normalise(case.read(), settings.channels, settings.window)
         work = working_size(image.shape[:-1], max(_SIDE, *size[-2:]))
         edges = case.spacing or (1.0,) * len(work)
-        edges = tuple(edge * was / now for edge, was, now in zip(edges, image.shape, work, strict=False))
+        edges = resized_spacing(edges, image.shape[:-1], work)
         if work != image.shape[:-1]:
             image = resize_image(image, work)
-            marks = _apart({name: resize_marks(mask, work) for name, mask in marks.items()})
+            marks = resize_layers(marks, work)
         return _rows(image, marks, areas[row], study.structures, edges, tuple(size), grower)
 
     def build(path: Path) -> Mapping[str, Any]:
@@ -145,12 +145,6 @@ def _rows(
         if growths[name].known:
             result[:, position] = _packed(growths[name], size)
     return result
-
-
-def _apart(marks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Marks without the pixels that only a coarser grid gives to two structures: they say neither."""
-    several = np.sum(list(marks.values()), axis=0) > 1
-    return {name: mask & ~several for name, mask in marks.items()}
 
 
 def _packed(growth: Growth, size: tuple[int, ...]) -> UInt8[np.ndarray, "3 *size"]:

@@ -104,9 +104,15 @@ def tune(
                 resume=run.config_file.exists(),
             )
         error, hits = held_out(run.metrics_file)
-        score = hits * max(0.0, 1 - error / spread)
-        rows.append({"recipe": recipe, "settings": " ".join(trial), "number_error": error, "mark_hit_rate": hits})
-        rows[-1]["score"] = score
+        rows.append(
+            {
+                "recipe": recipe,
+                "settings": " ".join(trial),
+                "number_error": error,
+                "mark_hit_rate": hits,
+                "score": hits * max(0.0, 1 - error / spread),
+            }
+        )
     frame = pd.DataFrame(rows)
     # The first of equals: the defaults.
     frame["chosen"] = frame.index.isin(frame.groupby("recipe", sort=False)["score"].idxmax())

@@ -7,12 +7,12 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tallymark.data.marks import MarkStore
 
 T = TypeVar("T")
-_Job = tuple[Callable[[], object], Future[object]]
+_Job = tuple[Callable[[], Any], Future[Any]]
 
 _MOST = 64
 
@@ -42,7 +42,7 @@ class Committer:
             StorageError: the file cannot be written; nothing of the job is stored.
         """
         future: Future[T] = Future()
-        self._jobs.put((job, future))  # type: ignore[arg-type]
+        self._jobs.put((job, future))
         return future.result()
 
     def close(self) -> None:

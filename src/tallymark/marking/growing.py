@@ -12,8 +12,8 @@ from skimage.measure import find_contours
 
 from tallymark.data.images import Image, normalise
 from tallymark.data.mark_layer import EXCLUDED
-from tallymark.data.resize import resize_image, resize_marks
-from tallymark.grow import grow
+from tallymark.data.resize import resize_image, resize_layers, resized_spacing
+from tallymark.grow import grow_together
 from tallymark.marking.frames import Frame
 
 # In-plane side and voxels on which growth takes a fraction of a second.
@@ -37,30 +37,33 @@ def grow_marks(
         The grown masks on a grid of at most 192 x 192 pixels (150 000 voxels), and warnings where more is marked than
         the number allows.
     """
-    grown: dict[str, np.ndarray] = {}
-    warnings = []
+    own = {name: mask for name, mask in marks.items() if name in structures}
+    warnings = [
+        f"{name}: {own[name].sum() / areas[name][1]:.1f} times as much is marked as the number says"
+        for name in structures
+        if name in own and 0 < areas.get(name, (0.0, 0.0))[1] < own[name].sum() - 0.5
+    ]
+    sized = [name for name in structures if name in own and areas.get(name, (0.0, 0.0))[1] > 0]
+    if not sized:
+        return {}, warnings
     space = coarse_space(frame.space)
-    share = math.prod(space) / math.prod(frame.space)
-    edges = tuple(
-        edge * was / now
-        for edge, was, now in zip(frame.spacing or (1.0,) * len(space), frame.space, space, strict=True)
+    pixels = math.prod(space)
+    share = pixels / math.prod(frame.space)
+    coarse = dict(marks) if space == frame.space else resize_layers(marks, space)
+    excluded = coarse.pop(EXCLUDED, np.zeros(space, bool))
+    growths = grow_together(
+        coarse,
+        # One of which no number tells the size does not grow, and is a wall to the others.
+        {
+            name: (min(areas[name][0] * share, pixels), min(areas[name][1] * share, pixels)) if name in sized else None
+            for name in coarse
+        },
+        _picture(frame, space),
+        resized_spacing(frame.spacing or (1.0,) * len(space), frame.space, space),
+        "paths",
+        excluded=dict.fromkeys(coarse, excluded),
     )
-    pixels: np.ndarray | None = None
-    coarse = {name: _coarse(mask, space) for name, mask in marks.items()}
-    for name in structures:
-        if name not in marks or name not in areas or areas[name][1] <= 0:
-            continue
-        if int(marks[name].sum()) > areas[name][1] + 0.5:
-            excess = marks[name].sum() / areas[name][1]
-            warnings.append(f"{name}: {excess:.1f} times as much is marked as the number says")
-        if pixels is None:
-            pixels = _picture(frame, space)
-        others = [mask for other, mask in coarse.items() if other not in (name, EXCLUDED)]
-        nothing = np.zeros(space, bool)
-        excluded = np.logical_or.reduce([coarse.get(EXCLUDED, nothing), *others])
-        low, high = (min(pixels_known * share, float(nothing.size)) for pixels_known in areas[name])
-        grown[name] = grow(coarse[name], (low, high), pixels, edges, "paths", excluded=excluded).mask
-    return grown, warnings
+    return {name: growths[name].mask for name in sized}, warnings
 
 
 def coarse_space(space: Sequence[int]) -> tuple[int, ...]:
@@ -110,10 +113,6 @@ def shown(
                 mask = mask[min(len(mask) - 1, plane * len(mask) // space[0])]
             found.append({"structure": k, "lines": outlines(mask, space[-2:])})
     return found
-
-
-def _coarse(mask: np.ndarray, space: tuple[int, ...]) -> np.ndarray:
-    return mask if mask.shape == space else resize_marks(mask, space)
 
 
 def _picture(frame: Frame, space: tuple[int, ...]) -> np.ndarray:
