@@ -18,11 +18,11 @@ from tallymark.datasets.generators import Per
 from tallymark.datasets.weaken import weaken
 from tallymark.engine.batches import CaseBatches
 from tallymark.engine.recipes import RECIPES, resolve
-from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError
-from tallymark.experiments.floors import FIXED, KNOWN, floors
+from tallymark.experiments.floors import FIXED, KNOWN
 from tallymark.experiments.grid import Result, Row, by_name, folded, run_grid, stored
-from tallymark.experiments.table import Scores, table_lines, write_tables
+from tallymark.experiments.lines import lines_of
+from tallymark.experiments.table import write_tables
 from tallymark.experiments.tune import read_tuned
 
 MARKS = {
@@ -150,7 +150,13 @@ def marks(
     whole = {name: done for name, done in results.items() if len(done) == (folds or seeds)}
     if FULL not in whole:
         return None
-    lines = list(_lines(study, whole))
+    lines = lines_of(
+        study,
+        whole,
+        reference=FULL,
+        place=_place,
+        floor=lambda name: KNOWN if whole[name][0].config.reads_numbers else FIXED,
+    )
     pd.DataFrame(_labels(study, whole)).to_csv(out / "labels.csv", index=False)
     words = [f"--profile {profile}", f"--seeds {seeds}" if folds is None else f"--folds {folds}"]
     words += [f"--kinds {','.join(kinds)}", f"--recipes {','.join(recipes)}"]
@@ -160,7 +166,7 @@ def marks(
     head = _head(study, there, words, missing)
     runs, pooled = ("seeds", "") if folds is None else ("folds", "the cases of all folds together, ")
     made = "; ".join(f"{kind} is `{MARKS[kind]}`" for kind in kinds)
-    return write_tables(lines, out, "marks", head=head, foot=_FOOT.format(runs=runs, pooled=pooled, marks=made))
+    return write_tables(list(lines), out, "marks", head=head, foot=_FOOT.format(runs=runs, pooled=pooled, marks=made))
 
 
 def _check(kinds: Sequence[str], recipes: Sequence[str], part: tuple[int, int]) -> None:
@@ -180,27 +186,6 @@ def _check(kinds: Sequence[str], recipes: Sequence[str], part: tuple[int, int]) 
         )
     if not 1 <= part[0] <= part[1]:
         raise ConfigError("there is no such part", where="--part", found=f"{part[0]}/{part[1]}", expected="such as 2/3")
-
-
-def _lines(study: Study, results: dict[str, list[Result]]) -> Iterator[dict[str, object]]:
-    task = study_task(study)
-    configs = {result.config.data.fold: result.config for result in results[FULL]}
-    tables = [floors(study, task, config) for config in configs.values()]
-    lows = {
-        name: Scores(tuple(table[name][0] for table in tables), tuple(table[name][1] for table in tables))
-        for name in tables[0]
-    }
-    for name, low in lows.items():
-        yield from table_lines(name, low, task)
-    scores = {
-        name: Scores(tuple(one.cases for one in done), tuple(one.numbers for one in done))
-        for name, done in results.items()
-    }
-    for name in sorted(scores, key=_place):
-        floor = lows[KNOWN if results[name][0].config.reads_numbers else FIXED]
-        made = table_lines(name, scores[name], task, floor=floor, full=scores[FULL] if name != FULL else None)
-        minutes = float(np.mean([result.minutes for result in results[name]]))
-        yield from (line | {"minutes": minutes} for line in made)
 
 
 def _place(name: str) -> int:

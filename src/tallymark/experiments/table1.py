@@ -18,12 +18,12 @@ from tallymark.data.study import Study
 from tallymark.datasets.generators import Per
 from tallymark.datasets.weaken import weaken
 from tallymark.engine.recipes import resolve
-from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError
 from tallymark.experiments.figures import predictions_figure, weak_masks_figure
-from tallymark.experiments.floors import FIXED, KNOWN, floors
+from tallymark.experiments.floors import FIXED, KNOWN
 from tallymark.experiments.grid import Result, Row, by_name, folded, run_grid
-from tallymark.experiments.table import Scores, table_lines, write_tables
+from tallymark.experiments.lines import lines_of
+from tallymark.experiments.table import write_tables
 
 # IoU in per cent, as printed.
 PAPER = {
@@ -171,25 +171,9 @@ def table1(
 
 def table1_lines(study: Study, results: dict[str, list[Result]]) -> list[dict[str, object]]:
     """The lines of the table of the rows that are done, floors first."""
-    task = study_task(study)
-    # The floors of seeds are the same; those of folds are not. The numbers and marks are those of the paper's row.
-    configs = {result.config.data.fold: result.config for result in results.get("8 %", next(iter(results.values())))}
-    tables = [floors(study, task, config) for config in configs.values()]
-    lows = {
-        name: Scores(tuple(table[name][0] for table in tables), tuple(table[name][1] for table in tables))
-        for name in tables[0]
-    }
-    lines = [line for name, scores in lows.items() for line in table_lines(name, scores, task)]
-    scores = {
-        name: Scores(tuple(one.cases for one in results[name]), tuple(one.numbers for one in results[name]))
-        for name in sorted(results, key=_place)
-    }
-    for name, own in scores.items():
-        full = scores.get("full") if name != "full" else None
-        minutes = sum(result.minutes for result in results[name]) / len(results[name])
-        made = table_lines(name, own, task, floor=lows[_FLOOR.get(name, KNOWN)], full=full)
-        lines += [line | {"minutes": minutes} for line in made]
-    return lines
+    # The numbers and marks of the floors are those of the paper's row.
+    reference = "8 %" if "8 %" in results else next(iter(results))
+    return list(lines_of(study, results, reference=reference, place=_place, floor=lambda name: _FLOOR.get(name, KNOWN)))
 
 
 def _place(name: str) -> int:
