@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from tallymark.data.resize import (
     resize_image,
+    resize_layers,
     resize_marks,
     resize_mask,
     resize_mask_fraction,
@@ -126,3 +127,11 @@ def test_a_size_that_does_not_fit_is_refused(size: tuple[int, ...]) -> None:
         resize_image(mask[..., None].astype(np.float32), size)
     with pytest.raises(GeometryError, match=r"expected 2 lengths for \(4, 5\)"):
         upsample_probability(mask[None].astype(np.float32), size)
+
+
+def test_strokes_of_two_structures_that_overlap_say_neither_where_they_do():
+    one, other = np.zeros((2, 3, 6), dtype=bool)
+    one[1, :4] = other[1, 3:] = True
+    apart = resize_layers({"one": one, "other": other}, (3, 6))
+    assert apart["one"].nonzero()[1].tolist() == [0, 1, 2]
+    assert apart["other"].nonzero()[1].tolist() == [4, 5]

@@ -72,6 +72,17 @@ class TestGrowth:
         assert grow_marks(frame_with(structure), {"a": structure}, {}, ["a"]) == ({}, [])
 
 
+def test_strokes_of_two_structures_that_cross_still_grow() -> None:
+    whole = disc((40, 40), 12)
+    one, other = np.zeros((2, 40, 40), dtype=bool)
+    one[20, 12:22] = other[16:26, 21] = True
+    masks, _ = grow_marks(
+        frame_with(whole), {"a": one, "b": other}, {"a": (100.0, 100.0), "b": (90.0, 90.0)}, ["a", "b"]
+    )
+    assert (masks["a"].sum(), masks["b"].sum()) == (100, 90)
+    assert not (masks["a"] & masks["b"]).any()
+
+
 @pytest.fixture
 def run(study: Study) -> Path:
     """What ``evaluate`` leaves behind: on one image the model's number is far off, one it did not see."""

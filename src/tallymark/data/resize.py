@@ -153,11 +153,11 @@ def resize_layers(layers: Mapping[str, Bool[np.ndarray, "*space"]], size: Sequen
     """Resize the marks of several structures: as :func:`resize_marks`, and no pixel is a mark of two of them.
 
     Args:
-        layers: marks by structure, all of one shape and none overlapping another.
+        layers: marks by structure, all of one shape; strokes of two may overlap.
         size: new length of each axis.
 
     Returns:
-        Marks by structure; a pixel that only the coarser grid gives to two is a mark of neither.
+        Marks by structure; a pixel that is given to two, by hand or by a coarser grid, is a mark of neither.
 
     Raises:
         GeometryError: not one length >= 1 per axis.

@@ -93,7 +93,7 @@ def grown_at(
         edges = resized_spacing(edges, image.shape[:-1], work)
         if work != image.shape[:-1]:
             image = resize_image(image, work)
-            marks = resize_layers(marks, work)
+        marks = resize_layers(marks, work)
         return _rows(image, marks, areas[row], study.structures, edges, tuple(size), grower)
 
     def build(path: Path) -> Mapping[str, Any]:

@@ -49,7 +49,7 @@ def grow_marks(
     space = coarse_space(frame.space)
     pixels = math.prod(space)
     share = pixels / math.prod(frame.space)
-    coarse = dict(marks) if space == frame.space else resize_layers(marks, space)
+    coarse = resize_layers(marks, space)
     excluded = coarse.pop(EXCLUDED, np.zeros(space, bool))
     growths = grow_together(
         coarse,
