@@ -21,6 +21,8 @@ jaxtyping.install_import_hook("tallymark", "beartype.beartype")
 import pytest
 from hypothesis import HealthCheck, settings
 
+from postgres import cluster, in_postgres  # noqa: F401 - fixtures for all
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # A deadline would fail on a busy machine, not on a bug.

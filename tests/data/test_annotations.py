@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import grid_points_in_poly
 
+from postgres import opened_store
 from tallymark.data.annotations import Annotator, Visit
 from tallymark.data.marks import EXCLUDED, MarkStore
 from tallymark.data.strokes import Stroke
@@ -31,9 +32,9 @@ PRAGMA user_version = 1;
 """
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> MarkStore:
-    return MarkStore(tmp_path / "marks.sqlite", structures=["lesion", "cyst"], case_ids=["a", "b"])
+@pytest.fixture(params=["file", "sqlite", "postgresql"])
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> MarkStore:
+    return opened_store(request.param, tmp_path, request, structures=["lesion", "cyst"], case_ids=["a", "b"])
 
 
 def dot(row: int, column: int) -> Stroke:
@@ -95,9 +96,7 @@ class TestTakingBack:
         assert shown(store) == {"lesion": [[0, 0]]}
         assert [(entry.uuid, entry.retracted > 0) for entry in one.history("a")] == [("u1", False), ("u2", True)]
         assert one.progress()["a"].marks == {"one": 1}
-        with sqlite3.connect(store.path) as connection:
-            assert connection.execute("SELECT COUNT(*) FROM mark").fetchone() == (5,)
-        connection.close()
+        assert store.tables.rows("SELECT COUNT(*) FROM mark") == [(5,)]
 
     def test_an_undone_erasure_brings_the_pixels_back(self, store: MarkStore) -> None:
         one = Annotator(store, "hand", "one")

@@ -19,8 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from postgres import opened_store
 from tallymark.data import database
 from tallymark.data.database import network_file_system
+from tallymark.data.mark_file import MarkFile
 from tallymark.data.marks import EXCLUDED, MarkStore
 from tallymark.data.strokes import Stroke, decode_runs, encode_runs
 from tallymark.errors import GeometryError, ReadError, StorageError, StudyError
@@ -32,6 +34,11 @@ TWO = np.array([[False, False, True]])
 @pytest.fixture
 def store(tmp_path: Path) -> MarkStore:
     return MarkStore(tmp_path / "marks.sqlite")
+
+
+def file_of(store: MarkStore) -> Path:
+    assert isinstance(store.tables, MarkFile)
+    return store.tables.path
 
 
 class TestRuns:
@@ -120,7 +127,11 @@ class TestStroke:
 
 
 class TestStore:
-    """What a set shows is derived from what was added."""
+    """What a set shows is derived from what was added, wherever it is kept."""
+
+    @pytest.fixture(params=["file", "sqlite", "postgresql"])
+    def store(self, tmp_path: Path, request: pytest.FixtureRequest) -> MarkStore:
+        return opened_store(request.param, tmp_path, request)
 
     def test_marks_of_a_structure_are_united(self, store: MarkStore) -> None:
         store.add_raster("a", "first", "lesion", ONE)
@@ -147,7 +158,6 @@ class TestStore:
         assert store.sets() == {}
         with pytest.raises(StudyError, match="no mark set 'first'"):
             store.labels("a", "first")
-        assert not store.path.exists()
 
     def test_clearing_hides_and_deletes_nothing(self, store: MarkStore) -> None:
         store.add_raster("a", "first", "lesion", ONE)
@@ -159,17 +169,18 @@ class TestStore:
         assert np.array_equal(store.labels("a", "first")["lesion"], TWO)
         store.clear("first")
         assert store.case_ids("first") == ()
-        with sqlite3.connect(store.path) as connection:
-            assert connection.execute("SELECT COUNT(*) FROM mark").fetchone() == (5,)
-        connection.close()
+        assert store.tables.rows("SELECT COUNT(*) FROM mark") == [(5,)]
 
     @pytest.mark.parametrize("statement", ["UPDATE mark SET author = 'x'", "DELETE FROM mark"])
-    def test_the_file_itself_refuses_to_forget(self, store: MarkStore, statement: str) -> None:
+    @pytest.mark.parametrize("kind", ["file", "postgresql"])
+    def test_the_tables_themselves_refuse_to_forget(
+        self, kind: str, tmp_path: Path, request: pytest.FixtureRequest, statement: str
+    ) -> None:
+        store = opened_store(kind, tmp_path, request)
         store.add_raster("a", "first", "lesion", ONE)
-        connection = sqlite3.connect(store.path)
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(statement)
-        connection.close()
+        with pytest.raises((sqlite3.IntegrityError, StorageError), match="append-only"), store.tables.writing() as some:
+            some.execute(statement, {})
+        assert store.sets()["first"].marks == 1
 
     def test_the_same_mark_sent_twice_is_stored_once(self, store: MarkStore) -> None:
         for _ in range(2):
@@ -188,8 +199,9 @@ class TestStore:
             store.add_stroke("a", "erosion", "lesion", np.array([[0.0, 0.0]]), 1, (1, 3))
         assert np.array_equal(store.labels("a", "people")["lesion"], ONE)
 
-    def test_unknown_names_are_refused(self, tmp_path: Path) -> None:
-        store = MarkStore(tmp_path / "marks.sqlite", structures=["lesion"], case_ids=["a"])
+    @pytest.mark.parametrize("kind", ["file", "postgresql"])
+    def test_unknown_names_are_refused(self, kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+        store = opened_store(kind, tmp_path, request, structures=["lesion"], case_ids=["a"])
         store.add_raster("a", "first", EXCLUDED, ONE)
         with pytest.raises(StudyError, match="no such case; found 'b'"):
             store.add_raster("b", "first", "lesion", ONE)
@@ -229,7 +241,10 @@ class TestStore:
         store.add_raster("d", "first", "lesion", ONE)
         assert store.case_ids("first") == ("a", "b", "d")
 
-    def test_many_threads_lose_nothing(self, store: MarkStore) -> None:
+    @pytest.mark.parametrize("kind", ["file", "postgresql"])
+    def test_many_threads_lose_nothing(self, kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+        store = opened_store(kind, tmp_path, request)
+
         def work(name: str) -> None:
             for number in range(10):
                 store.add_raster(f"{name}{number}", "first", "lesion", ONE)
@@ -281,7 +296,7 @@ class TestFile:
 
     def test_nothing_is_left_beside_the_file(self, store: MarkStore) -> None:
         store.add_raster("a", "first", "lesion", ONE)
-        assert [entry.name for entry in store.path.parent.iterdir()] == ["marks.sqlite"]
+        assert [entry.name for entry in file_of(store).parent.iterdir()] == ["marks.sqlite"]
 
     @pytest.mark.parametrize(("kind", "mode"), [(None, "wal"), ("nfs4", "delete")])
     def test_a_share_gets_a_rollback_journal(
@@ -289,7 +304,7 @@ class TestFile:
     ) -> None:
         monkeypatch.setattr(database, "network_file_system", lambda folder: kind)
         store.add_raster("a", "first", "lesion", ONE)
-        connection = sqlite3.connect(store.path)
+        connection = sqlite3.connect(file_of(store))
         assert connection.execute("PRAGMA journal_mode").fetchone() == (mode,)
         connection.close()
         assert np.array_equal(store.labels("a", "first")["lesion"], ONE)
@@ -315,9 +330,9 @@ class TestFile:
     def test_a_read_only_folder_can_be_read(self, bound_folder: Path) -> None:
         store = MarkStore(bound_folder / "marks.sqlite")
         store.add_raster("a", "first", "lesion", ONE)
-        store.path.chmod(0o444)
+        file_of(store).chmod(0o444)
         bound_folder.chmod(0o555)
-        again = MarkStore(store.path)
+        again = MarkStore(file_of(store))
         assert np.array_equal(again.labels("a", "first")["lesion"], ONE)
         with pytest.raises(StorageError, match="may write here"):
             again.add_raster("a", "first", "lesion", TWO)
@@ -330,9 +345,9 @@ class TestFile:
         with store.batch():
             for number in range(200):
                 store.add_raster(f"c{number}", "first", "lesion", np.eye(40, dtype=bool))
-        data = store.path.read_bytes()
+        data = file_of(store).read_bytes()
         middle = len(data) // 2
-        store.path.write_bytes(
+        file_of(store).write_bytes(
             {
                 "text": b"these are no marks" * 100,
                 "cut": data[:middle],
@@ -340,13 +355,13 @@ class TestFile:
             }[damage]
         )
         for use in (
-            lambda: MarkStore(store.path).sets(),
-            lambda: MarkStore(store.path).labels("c1", "first"),
-            lambda: MarkStore(store.path).add_raster("a", "first", "lesion", ONE),
+            lambda: MarkStore(file_of(store)).sets(),
+            lambda: MarkStore(file_of(store)).labels("c1", "first"),
+            lambda: MarkStore(file_of(store)).add_raster("a", "first", "lesion", ONE),
         ):
             with pytest.raises(ReadError, match="damaged") as caught:
                 use()
-            assert str(store.path) in str(caught.value)
+            assert str(file_of(store)) in str(caught.value)
 
     def test_a_foreign_database_is_not_touched(self, tmp_path: Path) -> None:
         path = tmp_path / "marks.sqlite"
@@ -354,13 +369,13 @@ class TestFile:
         connection.execute("CREATE TABLE other (x)")
         connection.close()
         before = path.read_bytes()
-        with pytest.raises(ReadError, match="another format; found 0; expected 2"):
+        with pytest.raises(ReadError, match="another format; found 0; expected 3"):
             MarkStore(path).add_raster("a", "first", "lesion", ONE)
         assert path.read_bytes() == before
 
     def test_an_empty_file_is_a_store_without_marks(self, store: MarkStore) -> None:
         """A process that is killed right after opening a new database leaves one."""
-        store.path.touch()
+        file_of(store).touch()
         assert store.sets() == {}
         store.add_raster("a", "first", "lesion", ONE)
         assert store.sets()["first"].marks == 1
@@ -385,7 +400,7 @@ except StorageError as error:
     @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
     def test_a_full_disk_keeps_every_mark_that_was_acknowledged(self, store: MarkStore) -> None:
         done = subprocess.run(
-            [sys.executable, "-c", self._LIMITED, store.path], capture_output=True, text=True, check=True
+            [sys.executable, "-c", self._LIMITED, file_of(store)], capture_output=True, text=True, check=True
         )
         kept, says = done.stdout.split(" ", 1)
         assert int(kept) > 5
@@ -417,7 +432,7 @@ while True:
             script = f"from tallymark.data import database\ndatabase.network_file_system = lambda _: '{kind}'\n{script}"
         acknowledged = 0
         for attempt in range(kills):
-            command = [sys.executable, "-c", script, str(store.path), str(acknowledged)]
+            command = [sys.executable, "-c", script, str(file_of(store)), str(acknowledged)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 assert process.stdout is not None
                 first = process.stdout.readline()
@@ -425,7 +440,7 @@ while True:
                 process.send_signal(signal.SIGKILL)
                 lines = (first + process.stdout.read()).split("\n")
             acknowledged = max([acknowledged, *(int(line) for line in lines[:-1] if line)])
-            fresh = MarkStore(store.path)
+            fresh = MarkStore(file_of(store))
             marks = fresh.sets()["first"].marks
             assert acknowledged <= marks <= acknowledged + 1
             assert fresh.labels(f"c{marks - 1}", "first")["lesion"].sum() == 50
@@ -433,5 +448,5 @@ while True:
 
     def test_the_file_can_be_copied_while_nobody_writes(self, store: MarkStore, tmp_path: Path) -> None:
         store.add_raster("a", "first", "lesion", ONE)
-        shutil.copy(store.path, tmp_path / "copy.sqlite")
+        shutil.copy(file_of(store), tmp_path / "copy.sqlite")
         assert np.array_equal(MarkStore(tmp_path / "copy.sqlite").labels("a", "first")["lesion"], ONE)

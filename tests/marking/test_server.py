@@ -12,7 +12,7 @@ import pytest
 import SimpleITK
 from starlette.testclient import TestClient
 
-from marking_study import ORIGIN, Visitor, stroke
+from marking_study import ORIGIN, Visitor, make_study, stroke
 from tallymark.data.images import read_image
 from tallymark.data.marks import EXCLUDED
 from tallymark.data.study import Case, Study, StudySettings
@@ -21,6 +21,12 @@ from tallymark.marking.app import create_app
 from tallymark.marking.desk import Desk
 from tallymark.marking.gate import OneTimeToken
 from tallymark.marking.settings import MarkingSettings, case_key
+
+
+@pytest.fixture(params=["file", "postgresql"])
+def study(tmp_path: Path, request: pytest.FixtureRequest) -> Study:
+    url = None if request.param == "file" else request.getfixturevalue("in_postgres")()
+    return make_study(tmp_path, url=url)
 
 
 def samples(visitor: Visitor, key: str, plane: int = 0) -> tuple[dict[str, Any], np.ndarray]:

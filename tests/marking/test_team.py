@@ -9,13 +9,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import sqlalchemy
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from marking_study import ORIGIN, make_study, stroke
 from tallymark.cli.app import app
 from tallymark.data.study import Study
-from tallymark.errors import ConfigError
+from tallymark.errors import ConfigError, StorageError
 from tallymark.marking.app import create_app
 from tallymark.marking.desk import Desk
 from tallymark.marking.gate import OneTimeToken
@@ -25,9 +26,15 @@ from tallymark.marking.team import LEASE_SECONDS, Team
 PASSWORD = "correct horse battery"
 
 
+@pytest.fixture(params=["file", "postgresql"])
+def study(tmp_path: Path, request: pytest.FixtureRequest) -> Study:
+    url = None if request.param == "file" else request.getfixturevalue("in_postgres")()
+    return make_study(tmp_path, url=url)
+
+
 @pytest.fixture
 def team(study: Study) -> Iterator[Team]:
-    team = Team(study.folder / "team.sqlite")
+    team = Team(study.settings.marks.url or study.folder / "team.sqlite")
     for name, role in (("ann", "annotator"), ("bob", "annotator"), ("eve", "reviewer")):
         team.add(name, role, PASSWORD)
     yield team
@@ -95,10 +102,13 @@ class TestDoor:
         statuses = [Member(team_desk, "ann", "wrong", client).status for _ in range(16)]
         assert statuses[-1] == 429
 
-    def test_passwords_are_kept_as_argon2_alone(self, study: Study, team: Team) -> None:
-        content = b"".join(path.read_bytes() for path in study.folder.glob("team.sqlite*"))
-        assert b"$argon2id$" in content
-        assert PASSWORD.encode() not in content
+    def test_passwords_are_kept_as_argon2_alone(self, team: Team) -> None:
+        engine = sqlalchemy.create_engine(team.url)
+        with engine.connect() as connection:
+            (stored,) = connection.execute(sqlalchemy.text("SELECT password FROM \"user\" WHERE name = 'ann'")).one()
+        engine.dispose()
+        assert stored.startswith("$argon2id$")
+        assert PASSWORD not in stored
 
     def test_bad_accounts_are_refused(self, team: Team) -> None:
         for name, role, password in (("x", "king", PASSWORD), ("", "admin", PASSWORD), ("x", "admin", "short")):
@@ -106,8 +116,12 @@ class TestDoor:
                 team.add(name, role, password)
         with pytest.raises(ConfigError):
             team.disable("nobody")
-        with pytest.raises(ConfigError, match="cannot be opened"):
-            Team("nosuchdatabase://user:secret@host/x")
+        for url in ("nosuchdatabase://user@host/x", "postgresql+psycopg://user:secret@host/x"):
+            with pytest.raises(ConfigError) as caught:
+                Team(url)
+            assert "secret" not in str(caught.value)
+        with pytest.raises(StorageError, match="cannot be opened"):
+            Team("postgresql+psycopg://user@127.0.0.1:1/x")
 
 
 class TestWork:
@@ -201,6 +215,6 @@ def test_accounts_from_the_command_line(study: Study, tmp_path: Path) -> None:
     ]
     audit = json.loads(runner.invoke(app, ["team", "audit", folder, "--json"]).output)["audit"]
     assert [line["action"] for line in audit] == ["account", "account", "disabled"]
-    team = Team(study.folder / "team.sqlite")
+    team = Team(study.settings.marks.url or study.folder / "team.sqlite")
     assert team.check("bob", PASSWORD) == "admin"
     team.close()

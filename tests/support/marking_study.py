@@ -10,14 +10,15 @@ import numpy as np
 import PIL.Image
 from starlette.testclient import TestClient
 
+from tallymark.data.settings import MarksSettings
 from tallymark.data.study import Case, NumberRow, Study, StudySettings
 from tallymark.measure.definition import Statistic
 
 ORIGIN = "http://127.0.0.1:8700"
 
 
-def make_study(folder: Path, count: int = 4) -> Study:
-    """Bright discs on noise, of 8 bits and (every second) of 16, whose areas were recorded."""
+def make_study(folder: Path, count: int = 4, url: str | None = None) -> Study:
+    """Bright discs on noise, of 8 bits and (every second) of 16, whose areas were recorded; marks at ``url``."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     rows, columns = np.ogrid[:120, :160]
@@ -34,6 +35,7 @@ def make_study(folder: Path, count: int = 4) -> Study:
     settings = StudySettings(
         name="discs",
         structures=("lesion", "cyst"),
+        marks=MarksSettings(url=url),
         statistics=(Statistic("share", "area_fraction", ("lesion",), unit="percent"),),
     )
     return Study.create(folder / "study", settings, cases, numbers=numbers)

@@ -7,7 +7,21 @@ from collections.abc import Sequence
 
 import typer
 
-from tallymark.cli import check, demo, doctor, experiments, exports, imports, mark, new, reports, runs, team, weaken
+from tallymark.cli import (
+    check,
+    demo,
+    doctor,
+    experiments,
+    exports,
+    imports,
+    mark,
+    move_marks,
+    new,
+    reports,
+    runs,
+    team,
+    weaken,
+)
 from tallymark.cli.output import print_error, wants_json
 from tallymark.errors import TallymarkError
 
@@ -45,6 +59,7 @@ app.command("check")(check.check)
 app.command("weaken")(weaken.weaken)
 app.command("mark")(mark.mark)
 app.add_typer(team.app, name="team")
+app.command("move-marks")(move_marks.move_marks)
 app.command("train")(runs.train)
 app.command("predict")(runs.predict)
 app.command("evaluate")(runs.evaluate)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tallymark.cli.team import DatabaseOption
+
 
 def mark(
     study: Annotated[Path, typer.Argument(help="The study folder.", metavar="STUDY")],
@@ -28,7 +30,7 @@ def mark(
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate.")] = None,
     private_key: Annotated[Path | None, typer.Option(help="Key of the TLS certificate.")] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy before it speaks TLS.")] = False,
-    database: Annotated[str | None, typer.Option(help="Database of the accounts; team.sqlite in the study.")] = None,
+    database: DatabaseOption = None,
     port: Annotated[int | None, typer.Option(help="Port; the same one for a study unless given.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:

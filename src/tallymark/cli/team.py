@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,8 @@ app = typer.Typer(no_args_is_help=True, help="Accounts of a team that marks a st
 StudyArgument = Annotated[Path, typer.Argument(help="The study folder.", metavar="STUDY")]
 NameArgument = Annotated[str, typer.Argument(help="Name of the user.", metavar="NAME")]
 DatabaseOption = Annotated[
-    str | None, typer.Option(help="Database of the accounts as SQLAlchemy writes it; team.sqlite in the study.")
+    str | None,
+    typer.Option(help="Database of the accounts as SQLAlchemy writes it; that of the marks, or team.sqlite."),
 ]
 
 
@@ -45,7 +47,8 @@ def add(
     except OSError as error:
         raise ReadError("cannot be read", where=password_file, found=error.strerror) from error
     password = secrets.token_urlsafe(12) if password_file is None else (lines or [""])[0]
-    open_team(study, database).add(name, role, password)
+    with closing(open_team(study, database)) as team:
+        team.add(name, role, password)
     shown = None if password_file else password
     if json:
         print_json({"name": name, "role": role, "password": shown})
@@ -61,7 +64,8 @@ def disable(
 
     Example: `tallymark team disable my-study reader1`
     """
-    open_team(study, database).disable(name)
+    with closing(open_team(study, database)) as team:
+        team.disable(name)
     if json:
         print_json({"name": name, "active": False})
     else:
@@ -74,7 +78,8 @@ def users(study: StudyArgument, database: DatabaseOption = None, json: JsonOptio
 
     Example: `tallymark team list my-study`
     """
-    found = open_team(study, database).users()
+    with closing(open_team(study, database)) as team:
+        found = team.users()
     if json:
         print_json({"users": [{"name": n, "role": role, "active": active} for n, (role, active) in found.items()]})
     else:
@@ -88,7 +93,8 @@ def audit(study: StudyArgument, database: DatabaseOption = None, json: JsonOptio
 
     Example: `tallymark team audit my-study`
     """
-    lines = open_team(study, database).audit()
+    with closing(open_team(study, database)) as team:
+        lines = team.audit()
     if json:
         print_json({"audit": [dict(zip(("time", "user", "action", "detail"), line, strict=True)) for line in lines]})
     else:
@@ -105,4 +111,5 @@ def open_team(study: Path, database: str | None) -> Team:
     from tallymark.data.study import Study
     from tallymark.marking.team import FILE, Team
 
-    return Team(database or Study.open(study).folder / FILE)
+    opened = Study.open(study)
+    return Team(database or opened.settings.marks.url or opened.folder / FILE)

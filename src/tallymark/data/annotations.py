@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from tallymark.data.mark_layer import Mark, decode_mark
-from tallymark.data.marks import VISIBLE, MarkStore
+from tallymark.data.mark_queries import visible
+from tallymark.data.marks import MarkStore
 from tallymark.data.strokes import Stroke, encode_runs
 from tallymark.errors import ReadError, StudyError
 
@@ -144,7 +145,7 @@ class Annotator:
         Raises:
             ReadError: a mark is damaged.
         """
-        rows = self.store.file.rows(
+        rows = self.store.tables.rows(
             "SELECT number, uuid, kind, structure, payload FROM mark WHERE mark_set = :mark_set AND case_id = :case_id"
             " AND author = :author AND kind <> 'visit' AND number > COALESCE((SELECT MAX(number) FROM mark WHERE"
             " mark_set = :mark_set AND kind = 'clear' AND (case_id IS NULL OR case_id = :case_id)), 0) ORDER BY number",
@@ -164,21 +165,21 @@ class Annotator:
 
     def labels(self, case_id: str) -> dict[str, Bool[np.ndarray, "*space"]]:
         """What the own layer comes to; see :meth:`MarkStore.labels`. Empty before the first mark of the set."""
-        known = self.store.file.rows("SELECT 1 FROM mark_set WHERE name = :mark_set", mark_set=self.mark_set)
+        known = self.store.tables.rows("SELECT 1 FROM mark_set WHERE name = :mark_set", mark_set=self.mark_set)
         return self.store.labels(case_id, self.mark_set, self.author) if known else {}
 
     def progress(self) -> dict[str, Progress]:
         """How far every image of the set is since the last clear, of all authors; images nobody touched are absent."""
         found: dict[str, Progress] = {}
-        marks = f"SELECT m.case_id, m.author, COUNT(*) {VISIBLE} GROUP BY m.case_id, m.author"
-        for case_id, author, count in self.store.file.rows(marks, mark_set=self.mark_set):
+        marks = f"SELECT m.case_id, m.author, COUNT(*) {visible(self.store.tables)} GROUP BY m.case_id, m.author"
+        for case_id, author, count in self.store.tables.rows(marks, mark_set=self.mark_set):
             found.setdefault(case_id, Progress()).marks[author] = count
         visits = (
-            "SELECT v.case_id, v.author, v.payload FROM mark AS v WHERE v.mark_set = :mark_set AND v.kind = 'visit'"
-            " AND v.number > COALESCE((SELECT MAX(c.number) FROM mark AS c WHERE c.mark_set = v.mark_set"
+            "SELECT v.case_id, v.author, v.payload FROM mark v WHERE v.mark_set = :mark_set AND v.kind = 'visit'"
+            " AND v.number > COALESCE((SELECT MAX(c.number) FROM mark c WHERE c.mark_set = v.mark_set"
             " AND c.kind = 'clear' AND (c.case_id IS NULL OR c.case_id = v.case_id)), 0) ORDER BY v.number"
         )
-        for case_id, author, payload in self.store.file.rows(visits, mark_set=self.mark_set):
+        for case_id, author, payload in self.store.tables.rows(visits, mark_set=self.mark_set):
             found.setdefault(case_id, Progress()).visits[author] = _visit(payload)
         return found
 
@@ -186,7 +187,7 @@ class Annotator:
         self.store.append(self.mark_set, kind, case_id, structure, payload, self.author, uuid)
 
     def _about(self, kind: str, case_id: str, target: str, uuid: str) -> None:
-        own = self.store.file.rows(
+        own = self.store.tables.rows(
             "SELECT 1 FROM mark WHERE uuid = :target AND author = :author AND mark_set = :mark_set"
             " AND case_id = :case_id AND kind NOT IN ('retract', 'restore', 'clear', 'visit')",
             target=target,

@@ -233,7 +233,7 @@ def marks_at(
             if case.image.exists() and marks.shape != (space := image_space(case.image)):
                 raise GeometryError(
                     f"the marks on '{case.id}' do not have the shape of the image",
-                    where=study.marks.path,
+                    where=study.marks.place,
                     found=marks.shape,
                     expected=f"{space} as {case.image}",
                 )

@@ -117,7 +117,7 @@ def check_marks(
     except TallymarkError as error:
         return [Finding.of(error, "marks")], marked
     for kept, case_id in held:
-        where = f"{store.path}, mark set '{kept.name}', case '{case_id}'"
+        where = f"{store.place}, mark set '{kept.name}', case '{case_id}'"
         if case_id not in by_id:
             what, remedy = "these marks are of a case that is not in the study", "put the case back into cases.csv"
             findings.append(Finding("warning", "marks", where, what, remedy))

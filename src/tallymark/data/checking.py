@@ -11,10 +11,11 @@ from tallymark.data.cases import Case, cases_table
 from tallymark.data.check_contents import Look, check_marks, check_meaning, check_splits, kept_numbers, look_at_images
 from tallymark.data.check_tables import Tables, read_tables
 from tallymark.data.findings import Finding, Severity, some
+from tallymark.data.mark_place import mark_place
 from tallymark.data.marks import MarkStore
 from tallymark.data.near_duplicates import clusters, near_pairs
 from tallymark.data.splits import assign_splits
-from tallymark.data.study import CASES, MARKS, Study
+from tallymark.data.study import CASES, Study
 from tallymark.data.tables import write_table
 from tallymark.errors import StudyError
 
@@ -106,12 +107,10 @@ def check_study(folder: Path | str, *, images: bool | None = None) -> CheckRepor
     report.opened = sum(look.space is not None for look in looks)
     report.findings += [look.finding for look in looks if look.finding is not None]
     report.findings += check_splits(tables.cases, tables.settings, str(folder / CASES))
-    marked: set[tuple[str, str]] = set()
-    if (folder / MARKS).exists():
-        numbers = kept_numbers(tables.numbers, tables.settings.statistics)
-        store = MarkStore(folder / MARKS)
-        found, marked = check_marks(store, tables.cases, looks, tables.settings.statistics, numbers)
-        report.findings += found
+    numbers = kept_numbers(tables.numbers, tables.settings.statistics)
+    store = MarkStore(mark_place(folder, tables.settings))
+    found, marked = check_marks(store, tables.cases, looks, tables.settings.statistics, numbers)
+    report.findings += found
     report.findings += check_meaning(tables.cases, tables.settings, tables.numbers, marked, folder)
     report.duplicates = find_duplicates(tables.cases, looks)
     report.findings += [_told(duplicates, folder / CASES) for duplicates in report.duplicates]

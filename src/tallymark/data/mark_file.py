@@ -1,4 +1,4 @@
-"""The file of marks: its tables, which grow and never forget, and connections to it."""
+"""The SQLite file of marks: its tables, which grow and never forget, and connections to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from tallymark.data.database import check_whole, reading, transaction
 
-_VERSION = 2
+_VERSION = 3
 
 _TABLE = """\
 CREATE TABLE mark (
@@ -21,7 +21,7 @@ CREATE TABLE mark (
     author TEXT NOT NULL,
     mark_set TEXT NOT NULL REFERENCES mark_set (name),
     kind TEXT NOT NULL CHECK (kind IN (
-        'raster', 'stroke', 'erase', 'nothing', 'clear', 'retract', 'restore', 'diameter', 'visit')),
+        'raster', 'stroke', 'erase', 'nothing', 'clear', 'retract', 'restore', 'diameter', 'visit', 'verdict')),
     case_id TEXT,
     structure TEXT,
     payload BLOB
@@ -44,9 +44,9 @@ CREATE TABLE mark_set (
 
 {_GUARDS}"""
 
-# Version 1 knew rasters, strokes and clears alone. SQLite changes a CHECK only by making the table anew.
-_UPGRADES = {
-    1: f"""\
+# Version 1 knew rasters, strokes and clears alone, version 2 no verdicts. SQLite changes a CHECK only by making the
+# table anew.
+_ANEW = f"""\
 ALTER TABLE mark RENAME TO mark_before;
 
 {_TABLE};
@@ -56,7 +56,8 @@ INSERT INTO mark SELECT * FROM mark_before;
 DROP TABLE mark_before;
 
 {_GUARDS}"""
-}
+
+_UPGRADES = {1: _ANEW, 2: _ANEW}
 
 _READABLE = (*_UPGRADES, _VERSION)
 
@@ -66,10 +67,17 @@ class MarkFile:
 
     Args:
         path: the file.
+
+    Attributes:
+        place: where the marks are, in words for people.
+        about: the condition that row ``r`` takes back, or brings back, the mark ``m``.
     """
+
+    about = "r.payload = CAST(m.uuid AS BLOB)"
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.place = str(path)
         self._batch = threading.local()
         self._checked = False
 

@@ -1,4 +1,5 @@
-"""``marks.sqlite``: every mark that was ever made. Nothing is changed or deleted; what is shown is derived.
+"""Every mark that was ever made, in ``marks.sqlite`` or a database. Nothing is changed or deleted; what is shown is
+derived.
 
 A mark belongs to a *mark set*, which is either real (people made it) or simulated (from full masks), never both.
 Unmarked is never background: "not any of these" is a mark of its own, :data:`EXCLUDED`.
@@ -20,25 +21,14 @@ from jaxtyping import Bool, Num
 
 from tallymark.data.mark_file import MarkFile
 from tallymark.data.mark_layer import EXCLUDED, Layer, Mark, decode_mark
+from tallymark.data.mark_queries import SETS, visible
+from tallymark.data.mark_tables import MarkTables
 from tallymark.data.strokes import Stroke, encode_runs
 from tallymark.errors import GeometryError, ReadError, StudyError
 
 __all__ = ["EXCLUDED", "MarkSet", "MarkStore", "Origin"]
 
 Origin = Literal["real", "simulated"]
-
-VISIBLE = """
-FROM mark AS m WHERE m.mark_set = :mark_set AND m.kind IN ('raster', 'stroke', 'erase', 'nothing')
-AND m.number > COALESCE(
-    (SELECT MAX(c.number) FROM mark AS c WHERE c.mark_set = m.mark_set AND c.kind = 'clear'
-     AND (c.case_id IS NULL OR c.case_id = m.case_id)), 0)
-AND COALESCE(
-    (SELECT r.kind FROM mark AS r WHERE r.mark_set = m.mark_set AND r.case_id = m.case_id
-     AND r.kind IN ('retract', 'restore') AND r.payload = CAST(m.uuid AS BLOB) ORDER BY r.number DESC LIMIT 1), ''
-) <> 'retract'
-"""
-"""The part of a query that finds the marks ``m`` after the last clear of their set, or of their case in it, that their
-author has not taken back."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,8 @@ class MarkStore:
     """The marks of a study.
 
     Args:
-        path: the SQLite file; made at the first mark.
+        place: the SQLite file, made at the first mark; or the tables on a server
+            (:class:`tallymark.data.mark_server.MarkServer`).
         structures: that may be marked besides :data:`EXCLUDED`; None allows any.
         case_ids: that may be marked; None allows any.
 
@@ -79,10 +70,13 @@ class MarkStore:
     """
 
     def __init__(
-        self, path: Path | str, structures: Collection[str] | None = None, case_ids: Collection[str] | None = None
+        self,
+        place: Path | str | MarkTables,
+        structures: Collection[str] | None = None,
+        case_ids: Collection[str] | None = None,
     ) -> None:
-        self.path = Path(path)
-        self.file = MarkFile(self.path)
+        self.tables: MarkTables = MarkFile(Path(place)) if isinstance(place, Path | str) else place
+        self.place = self.tables.place
         self._structures = structures
         self._case_ids = case_ids
 
@@ -156,10 +150,17 @@ class MarkStore:
             StorageError: the file cannot be written.
         """
         self.require(mark_set)
-        with self.file.writing() as connection:
-            values = (str(uuids.uuid4()), _now(), author, mark_set, case_id)
+        with self.tables.writing() as connection:
             connection.execute(
-                "INSERT INTO mark (uuid, time, author, mark_set, kind, case_id) VALUES (?, ?, ?, ?, 'clear', ?)", values
+                "INSERT INTO mark (uuid, time, author, mark_set, kind, case_id)"
+                " VALUES (:uuid, :time, :author, :mark_set, 'clear', :case_id)",
+                {
+                    "uuid": str(uuids.uuid4()),
+                    "time": _now(),
+                    "author": author,
+                    "mark_set": mark_set,
+                    "case_id": case_id,
+                },
             )
 
     @contextmanager
@@ -169,17 +170,17 @@ class MarkStore:
         Raises:
             StorageError: the file cannot be written; none of the marks is stored.
         """
-        with self.file.writing():
+        with self.tables.writing():
             yield
 
     def sets(self) -> dict[str, MarkSet]:
         """The mark sets by name, in the order in which they were made."""
-        with self.file.reading() as connection:
+        with self.tables.reading() as connection:
             if connection is None:
                 return {}
             found = {}
-            for name, origin in connection.execute("SELECT name, origin FROM mark_set ORDER BY rowid").fetchall():
-                query = f"SELECT COUNT(*), COUNT(DISTINCT m.case_id) {VISIBLE}"
+            query = f"SELECT COUNT(*), COUNT(DISTINCT m.case_id) {visible(self.tables)}"
+            for name, origin in connection.execute(SETS, {}).fetchall():
                 marks, cases = connection.execute(query, {"mark_set": name}).fetchone()
                 found[name] = MarkSet(name, origin, marks, cases)
             return found
@@ -205,10 +206,11 @@ class MarkStore:
             ReadError: the file is damaged.
         """
         self.require(mark_set)
-        query = f"SELECT m.author, m.kind, m.structure, m.payload {VISIBLE} AND m.case_id = :case_id ORDER BY m.number"
+        shown = visible(self.tables)
+        query = f"SELECT m.author, m.kind, m.structure, m.payload {shown} AND m.case_id = :case_id ORDER BY m.number"
         layers: dict[str, Layer] = {}
         shape: tuple[int, ...] | None = None
-        for author_of, kind, structure, payload in self.file.rows(query, mark_set=mark_set, case_id=case_id):
+        for author_of, kind, structure, payload in self.tables.rows(query, mark_set=mark_set, case_id=case_id):
             if author is not None and author_of != author:
                 continue
             mark = self._decoded(kind, payload)
@@ -216,7 +218,7 @@ class MarkStore:
             if mark.shape != shape:
                 raise GeometryError(
                     f"marks on '{case_id}' do not have the same shape",
-                    where=self.path,
+                    where=self.place,
                     found=mark.shape,
                     expected=shape,
                 )
@@ -240,7 +242,9 @@ class MarkStore:
             StudyError: there is no such set.
         """
         self.require(mark_set)
-        rows = self.file.rows(f"SELECT DISTINCT m.case_id {VISIBLE} ORDER BY m.case_id", mark_set=mark_set)
+        rows = self.tables.rows(
+            f"SELECT DISTINCT m.case_id {visible(self.tables)} ORDER BY m.case_id", mark_set=mark_set
+        )
         return tuple(row[0] for row in rows)
 
     def fingerprint(self, mark_set: str, case_ids: Collection[str]) -> str:
@@ -252,8 +256,8 @@ class MarkStore:
         self.require(mark_set)
         wanted = frozenset(case_ids)
         digest = hashlib.sha256()
-        query = f"SELECT m.author, m.case_id, m.kind, m.structure, m.payload {VISIBLE} ORDER BY m.number"
-        rows = [row for row in self.file.rows(query, mark_set=mark_set) if row[1] in wanted]
+        query = f"SELECT m.author, m.case_id, m.kind, m.structure, m.payload {visible(self.tables)} ORDER BY m.number"
+        rows = [row for row in self.tables.rows(query, mark_set=mark_set) if row[1] in wanted]
         # Who made a mark matters only where someone erased, which is of the own marks alone.
         layered = any(kind in ("erase", "nothing") for _, _, kind, _, _ in rows)
         for author, *content in rows:
@@ -302,43 +306,52 @@ class MarkStore:
         origin: Origin,
         uuid: str,
     ) -> bool:
-        content = (mark_set, kind, case_id, structure, payload)
-        with self.file.writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO mark_set (name, origin) VALUES (?, ?)", (mark_set, origin))
-            found = connection.execute("SELECT origin FROM mark_set WHERE name = ?", (mark_set,)).fetchone()[0]
-            if found != origin:
+        content = {
+            "mark_set": mark_set,
+            "kind": kind,
+            "case_id": case_id,
+            "structure": structure,
+            "payload": payload,
+        }
+        with self.tables.writing() as connection:
+            found = connection.execute("SELECT origin FROM mark_set WHERE name = :name", {"name": mark_set}).fetchone()
+            if found is None:
+                connection.execute(
+                    "INSERT INTO mark_set (name, origin) VALUES (:name, :origin)", {"name": mark_set, "origin": origin}
+                )
+            elif found[0] != origin:
                 raise StudyError(
-                    f"the mark set '{mark_set}' is {found}, these marks are {origin}",
-                    where=self.path,
+                    f"the mark set '{mark_set}' is {found[0]}, these marks are {origin}",
+                    where=self.place,
                     remedy="choose another name for the set",
                 )
             stored = connection.execute(
-                "SELECT mark_set, kind, case_id, structure, payload FROM mark WHERE uuid = ?", (uuid,)
+                "SELECT mark_set, kind, case_id, structure, payload FROM mark WHERE uuid = :uuid", {"uuid": uuid}
             ).fetchone()
             if stored is None:
                 connection.execute(
                     "INSERT INTO mark (uuid, time, author, mark_set, kind, case_id, structure, payload)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (uuid, _now(), author, *content),
+                    " VALUES (:uuid, :time, :author, :mark_set, :kind, :case_id, :structure, :payload)",
+                    {"uuid": uuid, "time": _now(), "author": author, **content},
                 )
-            elif stored != content:
-                raise StudyError("another mark has this uuid", where=self.path, found=uuid, remedy="make a new uuid")
+            elif tuple(stored) != tuple(content.values()):
+                raise StudyError("another mark has this uuid", where=self.place, found=uuid, remedy="make a new uuid")
         return stored is None
 
     def _check_names(self, case_id: str, mark_set: str, structure: str | None) -> None:
         if not mark_set.strip():
-            raise StudyError("a mark set needs a name", where=self.path)
+            raise StudyError("a mark set needs a name", where=self.place)
         if self._case_ids is not None and case_id not in self._case_ids:
-            raise StudyError("no such case", where=self.path, found=repr(case_id))
+            raise StudyError("no such case", where=self.place, found=repr(case_id))
         if self._structures is not None and structure not in (*self._structures, EXCLUDED, None):
             expected = ", ".join([*self._structures, EXCLUDED])
-            raise StudyError("unknown structure", where=self.path, found=repr(structure), expected=expected)
+            raise StudyError("unknown structure", where=self.place, found=repr(structure), expected=expected)
 
     def _decoded(self, kind: str, payload: bytes) -> Mark:
         try:
             return decode_mark(kind, payload)
         except ReadError as error:
-            raise ReadError(error.what, where=self.path, found=error.found) from error
+            raise ReadError(error.what, where=self.place, found=error.found) from error
 
     def require(self, mark_set: str) -> None:
         """Refuse a mark set that is not there.
@@ -346,10 +359,10 @@ class MarkStore:
         Raises:
             StudyError: there is no such set.
         """
-        known = [row[0] for row in self.file.rows("SELECT name FROM mark_set ORDER BY rowid")]
+        known = [row[0] for row in self.tables.rows(SETS)]
         if mark_set not in known:
             raise StudyError(
-                f"no mark set '{mark_set}'", where=self.path, found=", ".join(known) or "no marks", remedy="name one"
+                f"no mark set '{mark_set}'", where=self.place, found=", ".join(known) or "no marks", remedy="name one"
             )
 
 

@@ -115,6 +115,43 @@ class SplitSettings(_Settings):
         check_shares(self.shares, where="key split")
 
 
+class MarksSettings(_Settings):
+    """Where marks are kept.
+
+    Args:
+        url: of a database, as SQLAlchemy writes it, without a password; None: the file ``marks.sqlite`` of the study.
+
+    Raises:
+        ConfigError: no address of a database, or one with a password.
+
+    Example:
+        >>> MarksSettings(url="postgresql+psycopg://tallymark@db.clinic.example/busi").url
+        'postgresql+psycopg://tallymark@db.clinic.example/busi'
+    """
+
+    section: ClassVar[str] = "marks"
+    url: StrictStr | None = None
+
+    def model_post_init(self, context: object) -> None:
+        """Check the address as far as it goes without a driver."""
+        if self.url is None:
+            return
+        head, separator, rest = self.url.partition("://")
+        if not separator or not head.replace("+", "").isalnum():
+            raise ConfigError(
+                "this is no address of a database",
+                where="key marks.url",
+                found=repr(self.url.split("@")[-1]),
+                expected="for example postgresql+psycopg://USER@HOST/NAME",
+            )
+        if ":" in rest.rpartition("@")[0]:
+            raise ConfigError(
+                "a password does not belong into a file that travels with the images",
+                where="key marks.url",
+                remedy="put it into the environment variable TALLYMARK_DATABASE_PASSWORD",
+            )
+
+
 class StudySettings(_Settings):
     """All settings of a study.
 
@@ -122,6 +159,7 @@ class StudySettings(_Settings):
         name: what the study is called.
         structures: what is segmented, in the order of every mask's channels; at least one.
         statistics: what the kept numbers mean.
+        marks: where marks are kept.
         image: how images are read.
         split: how groups are dealt.
         format: version of the study folder.
@@ -142,6 +180,7 @@ class StudySettings(_Settings):
     name: StrictStr
     structures: tuple[StrictStr, ...]
     statistics: tuple[Statistic, ...] = ()
+    marks: MarksSettings = Field(default_factory=MarksSettings)
     image: ImageSettings = Field(default_factory=ImageSettings)
     split: SplitSettings = Field(default_factory=SplitSettings)
 
@@ -232,7 +271,8 @@ class StudySettings(_Settings):
             <BLANKLINE>
         """
         lines = [f"{key} = {_toml(getattr(self, key))}" for key in ("format", "name", "structures")]
-        for section in (self.image, self.split):
+        sections = (*([self.marks] if self.marks.url else []), self.image, self.split)
+        for section in sections:
             lines += ["", f"[{section.section}]"]
             values = ((key, getattr(section, key)) for key in type(section).model_fields)
             lines += [f"{key} = {_toml(value)}" for key, value in values if value is not None]

@@ -12,6 +12,7 @@ from pathlib import Path
 from tallymark.data.atomic import replacing, write_text
 from tallymark.data.cases import Case, cases_table, check_cases, read_cases
 from tallymark.data.images import file_sha256
+from tallymark.data.mark_place import mark_place
 from tallymark.data.marks import MarkStore
 from tallymark.data.numbers import RECORDED, Number, NumberRow, NumberRules, read_numbers, write_numbers
 from tallymark.data.settings import SPLITS, ImageSettings, SplitSettings, StudySettings
@@ -35,7 +36,7 @@ __all__ = [
     "TruthRow",
 ]
 
-SETTINGS, CASES, NUMBERS, TRUTH, MARKS = "study.toml", "cases.csv", "statistics.csv", "truth.csv", "marks.sqlite"
+SETTINGS, CASES, NUMBERS, TRUTH = "study.toml", "cases.csv", "statistics.csv", "truth.csv"
 
 
 class Study:
@@ -167,8 +168,14 @@ class Study:
 
     @cached_property
     def marks(self) -> MarkStore:
-        """Every mark; the file is opened at the first use."""
-        return MarkStore(self.folder / MARKS, structures=self.structures, case_ids=frozenset(self._by_id))
+        """Every mark; the file (or the database of the settings) is opened at the first use.
+
+        Raises:
+            ConfigError: the settings name a database that cannot be reached.
+            StudyError: there is a file of marks as well.
+        """
+        place = mark_place(self.folder, self.settings)
+        return MarkStore(place, structures=self.structures, case_ids=frozenset(self._by_id))
 
     @cached_property
     def truth(self) -> Truth:

@@ -19,7 +19,8 @@ from tallymark.data.cases import Case, stored_path
 from tallymark.data.findings import some
 from tallymark.data.formats import Geometry
 from tallymark.data.images import file_sha256, read_image
-from tallymark.data.marks import EXCLUDED
+from tallymark.data.mark_place import MARKS
+from tallymark.data.marks import EXCLUDED, MarkStore
 from tallymark.data.settings import SplitSettings
 from tallymark.data.study import Study
 from tallymark.datasets.derived import IMAGES, TRUTH, Source, derived_files, write_sources
@@ -90,7 +91,7 @@ def import_acdc(
         )
     refuse_study(study)
     frames = _frames(folder)
-    require_new_set(study / "marks.sqlite", SCRIBBLE_SET)
+    require_new_set(MarkStore(study / MARKS), SCRIBBLE_SET)
     wanted: Mapping[int, str] = {code: name for name, (code,) in CODES.items()}
     if background_marks:
         wanted = {0: EXCLUDED, **wanted}

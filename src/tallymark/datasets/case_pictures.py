@@ -49,7 +49,7 @@ def marks_picture(study: Study, mark_set: str, path: Path | None = None, *, show
     marked = set(study.marks.case_ids(mark_set))
     counts = {case.id: int(case_marks(study, case, mark_set).sum()) for case in study.cases if case.id in marked}
     if not counts:
-        raise StudyError("there is nothing to draw", where=study.marks.path, found=f"no marks in the set '{mark_set}'")
+        raise StudyError("there is nothing to draw", where=study.marks.place, found=f"no marks in the set '{mark_set}'")
     panels = []
     for case_id in spaced(sorted(counts, key=lambda id: (counts[id], id)), shown):
         case = study.case(case_id)

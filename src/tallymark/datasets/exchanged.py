@@ -54,7 +54,7 @@ def import_documents(
         raise ConfigError("unknown format", where="--format", found=format, expected=", ".join(READERS))
     suffix, read = READERS[format]
     require_folder(folder, "the folder of the marks", "name the folder that holds them")
-    require_new_set(study.marks.path, mark_set)
+    require_new_set(study.marks, mark_set)
     paths = sorted(folder.glob(f"*{suffix}"))
     if not paths:
         raise StudyError("no marks are in this folder", where=folder, expected=f"files ending in {suffix}")

@@ -107,7 +107,7 @@ def import_marks(
     """
     folder = Path(folder)
     _check_codes(study, codes, unmarked)
-    require_new_set(study.marks.path, mark_set)
+    require_new_set(study.marks, mark_set)
     files = _files(study, folder, allow_missing)
     known = {*codes, *unmarked}
 
@@ -219,18 +219,18 @@ def pixels_of(case_id: str, labels: Integer[np.ndarray, "*space"], codes: Mappin
     return [mark for mark in marks if mark.flat.size]
 
 
-def require_new_set(path: Path, mark_set: str) -> None:
+def require_new_set(store: MarkStore, mark_set: str) -> None:
     """Refuse a mark set that is there, before work is spent on it.
 
     Raises:
         StudyError: there is one of this name.
-        ReadError: the file of marks cannot be read.
+        ReadError: the marks cannot be read.
     """
-    there = MarkStore(path).sets().get(mark_set)
+    there = store.sets().get(mark_set)
     if there is not None:
         raise StudyError(
             f"there is a mark set '{mark_set}' already",
-            where=path,
+            where=store.place,
             found=f"{there.marks} {there.origin} marks",
             remedy="choose another name; imported marks never replace others",
         )

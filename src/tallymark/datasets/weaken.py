@@ -235,7 +235,7 @@ def _check_set(study: Study, mark_set: str, replace: bool) -> None:
         return
     raise StudyError(
         f"there is a mark set '{mark_set}' already",
-        where=study.marks.path,
+        where=study.marks.place,
         found=f"{there.marks} {there.origin} marks",
         remedy="choose another name"
         + (" for the simulated marks" if there.origin == "real" else ", or replace it on purpose"),

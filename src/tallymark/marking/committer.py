@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from tallymark.data.mark_tables import Held
 from tallymark.data.marks import MarkStore
 
 T = TypeVar("T")
@@ -51,10 +51,10 @@ class Committer:
         self._thread.join()
 
     def _work(self) -> None:
-        held: sqlite3.Connection | None = None
+        held: Held | None = None
         while (waiting := self._gathered()) is not None:
             self._commit(waiting)
-            held = held or self._store.file.hold()
+            held = held or self._store.tables.hold()
         if held is not None:
             held.close()
 

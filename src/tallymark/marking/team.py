@@ -14,11 +14,12 @@ from typing import Literal, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import Engine, String, create_engine, delete, event, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, Engine, String, delete, event, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from tallymark.data.database import network_file_system
+from tallymark.data.mark_server import database_url, open_engine, shown
 from tallymark.errors import ConfigError, StorageError
 
 Role = Literal["annotator", "reviewer", "admin"]
@@ -70,10 +71,11 @@ class Team:
     """The accounts of a study.
 
     Args:
-        url: of the database, as SQLAlchemy writes it; a path stands for an SQLite file.
+        url: of the database, as SQLAlchemy writes it, without a password (:func:`database_url`); a path stands for an
+            SQLite file.
 
     Raises:
-        ConfigError: no such kind of database.
+        ConfigError: the address cannot be used, or its driver is not installed.
         StorageError: it cannot be used.
 
     Example:
@@ -88,19 +90,24 @@ class Team:
     """
 
     def __init__(self, url: str | Path) -> None:
+        self._engine = _engine(url)
         try:
-            self._engine = _engine(url)
             _Base.metadata.create_all(self._engine)
-        except (SQLAlchemyError, ImportError) as error:
-            raise ConfigError(
+        except SQLAlchemyError as error:
+            raise StorageError(
                 "the accounts cannot be opened",
-                where=_without_password(url),
+                where=shown(self._engine.url),
                 found=str(error).splitlines()[0][:200],
-                remedy="name a database as SQLAlchemy writes it, for example postgresql+psycopg://user@host/name",
+                remedy="see that the server runs and lets you in",
             ) from error
         self._hasher = PasswordHasher()
         # Verified where there is no such user, so that the time of an answer does not tell.
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
+
+    @property
+    def url(self) -> URL:
+        """Where the accounts are, with all that is needed to get in."""
+        return self._engine.url
 
     def add(self, name: str, role: str, password: str) -> None:
         """Make an account, or give it another role and password.
@@ -178,12 +185,16 @@ class Team:
     def lease(self, mark_set: str, case_ids: Collection[str], user: str, now: float | None = None) -> None:
         """Give images to a user for a quarter of an hour, unless they are another's."""
         now = time.time() if now is None else now
-        with self._session() as session:
-            for name in case_ids:
-                held = session.get(_Lease, (name, mark_set))
-                if held is None or held.user == user or held.until < now:
-                    until = now + LEASE_SECONDS
-                    session.merge(_Lease(case_id=name, mark_set=mark_set, user=user, until=until))
+        for name in case_ids:
+            try:
+                with self._session() as session:
+                    held = session.get(_Lease, (name, mark_set))
+                    if held is None or held.user == user or held.until < now:
+                        until = now + LEASE_SECONDS
+                        session.merge(_Lease(case_id=name, mark_set=mark_set, user=user, until=until))
+            except StorageError as error:
+                if not isinstance(error.__cause__, IntegrityError):
+                    raise  # else someone else was quicker
 
     def leased(self, mark_set: str, user: str, now: float | None = None) -> set[str]:
         """Images that are others' at the moment."""
@@ -216,7 +227,7 @@ class Team:
         except SQLAlchemyError as error:
             raise StorageError(
                 "the accounts cannot be used",
-                where=self._engine.url.render_as_string(hide_password=True),
+                where=shown(self._engine.url),
                 found=str(error).splitlines()[0][:200],
             ) from error
 
@@ -233,8 +244,8 @@ def in_overlap(case_id: str, share: float | int) -> bool:
 
 
 def _engine(url: str | Path) -> Engine:
-    address = f"sqlite:///{url}" if isinstance(url, Path) else url
-    engine = create_engine(address, pool_pre_ping=True)
+    address = URL.create("sqlite", database=str(url)) if isinstance(url, Path) else database_url(url, "--database")
+    engine = open_engine(address, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         path = Path(engine.url.database or ".")
         shared = path.parent.is_dir() and network_file_system(path.parent) is not None
@@ -251,8 +262,3 @@ def _engine(url: str | Path) -> Engine:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _without_password(url: str | Path) -> str:
-    text = str(url)
-    return text if "@" not in text else text.split("://", 1)[0] + "://...@" + text.rsplit("@", 1)[1]
