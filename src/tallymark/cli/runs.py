@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -117,11 +118,21 @@ def evaluate(
     print_table(
         "\nnumbers: predicted minus kept",
         ["statistic", "unit", "images", "mean abs. error", "bias", "95 % limits"],
-        [
-            [name, of["unit"], of["images"], of["mean_absolute_error"], of["bias"], _limits(of["lower"], of["upper"])]
-            for name, of in evaluation.numbers.items()
-        ],
+        _number_rows(evaluation.numbers),
     )
+    if evaluation.groups:
+        print_table(
+            "\nnumbers of groups: predicted minus kept",
+            ["statistic", "unit", "groups", "mean abs. error", "bias", "95 % limits"],
+            _number_rows(evaluation.groups),
+        )
+
+
+def _number_rows(numbers: Mapping[str, Mapping[str, float | int | str | None]]) -> list[list[object]]:
+    return [
+        [name, of["unit"], of["images"], of["mean_absolute_error"], of["bias"], _limits(of["lower"], of["upper"])]
+        for name, of in numbers.items()
+    ]
 
 
 def _limits(lower: object, upper: object) -> str:

@@ -23,6 +23,7 @@ from tallymark.core.modules import (
     WeakLoss,
 )
 from tallymark.core.positive_unlabelled import nnpu_loss, ranked_negatives_loss
+from tallymark.core.projection import project, project_pooled
 from tallymark.core.size_constraints import log_barrier_loss, size_penalty
 from tallymark.core.statistics import (
     area,
@@ -60,6 +61,8 @@ __all__ = [
     "mean_intensity",
     "mixed_pseudo_label_loss",
     "nnpu_loss",
+    "project",
+    "project_pooled",
     "ranked_negatives_loss",
     "reconstruction_loss",
     "size_penalty",

@@ -245,7 +245,7 @@ def check_meaning(
         sizes[case.group] += 1
     if any(sizes[group] > 1 for group in groups):
         what = "numbers of groups fix the sum over the images of a group, not each image"
-        remedy = "mark every image of such groups, or add numbers of images"
+        remedy = "mark every image of such groups that shows the structure, or add numbers of images"
         several = [f"{group} ({sizes[group]} images)" for group in sorted(groups) if sizes[group] > 1]
         findings.append(Finding("warning", "meaning", str(folder / "statistics.csv"), what, remedy, some(several)))
     return findings

@@ -21,6 +21,7 @@ from tallymark.datasets.pairs import Track
 from tallymark.datasets.seeds import named_rng
 from tallymark.errors import ConfigError, StudyError
 from tallymark.measure.definition import UNITS, Statistic
+from tallymark.measure.groups import pooled, weight
 
 
 @dataclass(frozen=True)
@@ -272,12 +273,12 @@ def _grouped(study: Study, statistics: Mapping[str, Statistic], rows: Sequence[N
     for statistic in statistics.values():
         for group, cases in members.items():
             weights = [_weight(study, statistic, case) for case in cases]
-            counted = [(weight, case) for weight, case in zip(weights, cases, strict=True) if weight > 0]
+            counted = [(one, case) for one, case in zip(weights, cases, strict=True) if one > 0]
             if not counted or any((case.id, statistic.name) not in number_of for _, case in counted):
                 continue
             parts = [number_of[case.id, statistic.name] for _, case in counted]
             value, low, high = (
-                _pooled(statistic, [weight for weight, _ in counted], [getattr(part, end) for part in parts])
+                pooled(statistic, [one for one, _ in counted], [getattr(part, end) for part in parts])
                 for end in ("value", "low", "high")
             )
             grouped.append(_row("group", group, statistic.name, value, low, high))
@@ -285,21 +286,13 @@ def _grouped(study: Study, statistics: Mapping[str, Statistic], rows: Sequence[N
 
 
 def _weight(study: Study, statistic: Statistic, case: Case) -> float:
-    """How much an image counts in its group's number."""
+    """How much an image counts in its group's number; masks are opened where they decide."""
     if statistic.kind == "area_fraction":
         return float(math.prod(image_space(case.image)))
-    if statistic.kind not in ("area_ratio", "mean_intensity"):
-        return 1.0
-    masks = [study.truth.mask(case, name) for name in statistic.over or statistic.of]
-    return float(np.logical_or.reduce(masks).sum())
-
-
-def _pooled(statistic: Statistic, weights: Sequence[float], values: Sequence[float]) -> float:
-    if statistic.kind == "area":
-        return math.fsum(values)
-    if statistic.kind in ("longest_axis", "shortest_axis"):
-        return float(np.max(values))
-    return math.fsum(w * v for w, v in zip(weights, values, strict=True)) / math.fsum(weights)
+    masks: dict[str, np.ndarray] = {}
+    if statistic.kind in ("area_ratio", "mean_intensity"):
+        masks = {name: study.truth.mask(case, name) for name in statistic.over or statistic.of}
+    return weight(statistic, masks)
 
 
 def _row(level: str, id: str, statistic: str, value: float, low: float, high: float) -> NumberRow:

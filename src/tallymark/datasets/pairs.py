@@ -132,7 +132,7 @@ def import_pairs(
         pairs = [pair for pair in pairs if pair.stratum in strata]
     study = Path(study)
     of = {structure: ()} if codes is None else {name: tuple(labels) for name, labels in codes.items()}
-    group_of = {pair.id: pair.id for pair in pairs} if groups is None else _read_groups(Path(groups), pairs)
+    group_of = {pair.id: pair.id for pair in pairs} if groups is None else read_groups(Path(groups), pairs)
     looks = look_at_all(pairs, of, track)
     kept = [look for look in looks if not (skip_empty and look.pair.masks and not any(look.present.values()))]
     if not kept:
@@ -210,7 +210,20 @@ def parse_codes(text: str) -> dict[str, tuple[int, ...]]:
     return codes
 
 
-def _read_groups(path: Path, pairs: Sequence[Pair]) -> dict[str, str]:
+def read_groups(path: Path, pairs: Sequence[Pair]) -> dict[str, str]:
+    """The group of every image, from a table with the columns id and group.
+
+    Args:
+        path: the table, a CSV file.
+        pairs: the images; the table may name others as well.
+
+    Returns:
+        Group by id.
+
+    Raises:
+        ReadError: the table cannot be read.
+        StudyError: an image without a group, or in two.
+    """
     table = read_table(path, ("id", "group"), extra=True)
     group_of: dict[str, str] = {}
     for row, id, group in zip(table.index, table["id"], table["group"], strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -26,6 +26,9 @@ class Batch(NamedTuple):
         order: place of each pixel in the order of growth, 1 at the outline of ``grown``; None as ``grown``.
         certainty: weight of ``grown`` at each pixel, 0 where nothing is known; None as ``grown``.
         masked: cases whose full mask is read; None: all of them, if ``truth`` is there.
+        case: position of each case among those that are batched; None where nobody asks.
+        shared: part of each image that a number of its group leaves to a structure, by estimate; NaN where unknown,
+            None where no group has a number.
     """
 
     image: Float[Tensor, "b c *space"]
@@ -42,3 +45,5 @@ class Batch(NamedTuple):
     order: Float[Tensor, "b k *space"] | None = None
     certainty: Float[Tensor, "b k *space"] | None = None
     masked: Bool[Tensor, " b"] | None = None
+    case: Int[Tensor, " b"] | None = None
+    shared: Float[Tensor, "b k"] | None = None

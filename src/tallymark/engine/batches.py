@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tallymark.data.cache import marks_at, open_cache, truth_cache
@@ -20,6 +21,7 @@ from tallymark.data.study import RECORDED, Case, Number, Study
 from tallymark.datasets.seeds import named_rng
 from tallymark.engine.batch import Batch
 from tallymark.engine.config import RunConfig, Term
+from tallymark.engine.groups import Groups, known_shares, read_groups, shared_by_marks
 from tallymark.engine.growers import grower
 from tallymark.engine.grown import grown_at, unpack
 from tallymark.engine.known_size import known_fractions
@@ -59,7 +61,8 @@ class CaseBatches(Dataset[Batch]):
         cache = open_cache(study, size)
         self._rows = np.array([cache.index(case.id) for case in self.cases], dtype=np.int64)
         self._images = cache.images
-        self._values = _numbers(study, self.cases, config)
+        pixels = [float(math.prod(cache.space(case.id))) for case in self.cases]
+        self._values, self.groups = _numbers(study, self.cases, config, pixels)
         unknown = (math.nan,) * dimension
         spacing = [
             resized_spacing(cache.spacing(case.id) or unknown, cache.space(case.id), size) for case in self.cases
@@ -74,9 +77,16 @@ class CaseBatches(Dataset[Batch]):
             with_mask = [case for case, read in zip(self.cases, self._masked, strict=True) if read]
             self._truth = truth_cache(study, size, with_mask)
         self._grown = None
+        self._shared: Float[Tensor, "n k"] | None = None
         if growing and config.losses.grown.weight > 0:
+            task = study_task(study)
             everything = self.__getitems__(range(len(self.cases)))
-            sizes = known_fractions(study_task(study), everything)
+            sizes = known_fractions(task, everything)
+            if self.groups is not None:
+                assert self._marks is not None
+                self.shares = known_shares(task, self.groups, everything.extent_mm)
+                self._shared = shared_by_marks(self.groups, self.shares, sizes, self._marks, everything.spacing_mm)
+                sizes = known_fractions(task, everything._replace(shared=self._shared))
             marks = mark_set(study, config.data.marks)
             way = grower(config.losses.grown, config.runtime.accelerator)
             self._grown = grown_at(study, self.cases, marks, sizes, size, way)
@@ -115,11 +125,20 @@ class CaseBatches(Dataset[Batch]):
             order=None if grown is None else grown.order,
             certainty=None if grown is None else grown.certainty,
             masked=read,
+            case=torch.from_numpy(chosen),
+            shared=None if self._shared is None else self._shared[chosen],
         )
+
+    @property
+    def groups_alone(self) -> bool:
+        """Whether numbers are known of groups and of no single image."""
+        return self.groups is not None and not np.isfinite(np.stack(self._values)).any()
 
     def informative(self) -> Iterator[int]:
         """Positions of the cases that some loss of the configuration can learn from."""
         known = np.isfinite(np.stack(self._values)).any(axis=(0, 2)) & self._reads_numbers
+        if self.groups is not None and self._reads_numbers:
+            known = known | (self.groups.of >= 0).numpy()
         if self._marks is not None:
             known = known | np.asarray(self._marks).any(axis=tuple(range(1, self._marks.ndim)))
         if self._masked is not None:
@@ -163,6 +182,12 @@ def training_loader(study: Study, config: RunConfig) -> DataLoader[Batch]:
             where=study.folder,
             remedy="add numbers or marks ('tallymark weaken' simulates them from masks), or choose another recipe",
         )
+    if config.reads_sizes and config.losses.grown.weight == 0 and batches.groups_alone:
+        raise StudyError(
+            f"the recipe {config.recipe} counts the pixels of each image, and there are numbers of groups alone",
+            where=study.folder / "statistics.csv",
+            remedy="choose the recipe grow or paper, or add numbers of images",
+        )
     # A last batch of another size would weigh its images more, and BatchNorm cannot train on a batch of one.
     size = min(config.optim.batch_size, len(positions))
     return DataLoader(
@@ -188,6 +213,13 @@ def held_out_loader(study: Study, config: RunConfig) -> DataLoader[Batch] | None
     data = config.data.model_copy(update={"masks": None})
     batches = CaseBatches(study, cases, config.model_copy(update={"losses": losses, "data": data}), growing=False)
     return DataLoader(batches, batch_size=config.optim.batch_size, collate_fn=_as_is)
+
+
+def groups_of(loader: DataLoader[Batch]) -> Groups | None:
+    """The numbers of groups among the cases of a loader."""
+    batches = loader.dataset
+    assert isinstance(batches, CaseBatches)
+    return batches.groups
 
 
 def mark_set(study: Study, name: str | None) -> str:
@@ -249,9 +281,21 @@ def known_numbers(study: Study, config: RunConfig) -> dict[tuple[str, str], Numb
     Raises:
         StudyError: the run learns from numbers, and there are none, or several variants and none is named.
     """
+    return study.numbers(config.data.numbers) if _numbers_are_clear(study, config) else {}
+
+
+def _numbers_are_clear(study: Study, config: RunConfig) -> bool:
     variants = study.number_variants()
-    clear = config.data.numbers is not None or RECORDED in variants or len(variants) == 1
-    return study.numbers(config.data.numbers) if clear or config.reads_numbers else {}
+    return config.data.numbers is not None or RECORDED in variants or len(variants) == 1 or config.reads_numbers
+
+
+def known_group_numbers(study: Study, config: RunConfig) -> dict[tuple[str, str], Number]:
+    """The numbers of groups that a run learns from, or is scored by, by group and statistic.
+
+    Raises:
+        StudyError: as :func:`known_numbers`.
+    """
+    return study.group_numbers(config.data.numbers) if _numbers_are_clear(study, config) else {}
 
 
 def mix_seed(*parts: int) -> int:
@@ -259,16 +303,19 @@ def mix_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _numbers(study: Study, cases: Sequence[Case], config: RunConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Value, low and high of every case and statistic; all NaN where nothing is recorded."""
+def _numbers(
+    study: Study, cases: Sequence[Case], config: RunConfig, pixels: Sequence[float]
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], Groups | None]:
+    """Value, low and high of every case and statistic, all NaN where nothing is recorded; and the numbers of groups."""
     columns = np.full((3, len(cases), len(study.statistics)), np.nan, dtype=np.float32)
     known = known_numbers(study, config)
+    groups = read_groups(study, cases, known, known_group_numbers(study, config), pixels)
     for row, case in enumerate(cases):
         for column, statistic in enumerate(study.statistics):
             number = known.get((case.id, statistic.name))
             if number is not None:
                 columns[:, row, column] = number.value, number.low, number.high
-    return columns[0], columns[1], columns[2]
+    return (columns[0], columns[1], columns[2]), groups
 
 
 def _unit_interval(pixels: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from tallymark.data.images import normalise, read_image, read_mask
 from tallymark.data.study import Study
 from tallymark.data.tables import write_table
 from tallymark.datasets.naming import pair_files
-from tallymark.engine.batches import known_numbers, mark_set
+from tallymark.engine.batches import known_group_numbers, known_numbers, mark_set
 from tallymark.engine.config import RunConfig
 from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.predict import (
@@ -28,7 +28,7 @@ from tallymark.engine.predict import (
     write_predictions,
 )
 from tallymark.engine.run_folder import RunFolder
-from tallymark.engine.scoring import POLICY, Reference, number_scores, overlap_scores, score
+from tallymark.engine.scoring import POLICY, Reference, group_numbers, number_scores, overlap_scores, score
 from tallymark.errors import EvaluationError
 from tallymark.pictures import enlargement, overlay, save_png
 
@@ -47,7 +47,8 @@ class Evaluation:
         numbers: by statistic: unit, images, mean_absolute_error, bias, lower, upper (Bland-Altman limits).
         cases: one row a case and structure: id, group, structure, iou, dice, true_pixels, predicted_pixels,
             marked_pixels, marks_hit.
-        number_cases: one row a case and statistic: id, group, statistic, unit, predicted, recorded.
+        number_cases: one row a case and statistic: id, group, statistic, unit, predicted, recorded, weight.
+        groups: as ``numbers``, for numbers that were kept of whole groups; empty where there are none.
     """
 
     run: Path
@@ -58,6 +59,7 @@ class Evaluation:
     numbers: Mapping[str, Mapping[str, float | int | str | None]]
     cases: pd.DataFrame
     number_cases: pd.DataFrame
+    groups: Mapping[str, Mapping[str, float | int | str | None]]
 
     def summary(self) -> dict[str, Any]:
         """What ``--json`` prints and ``evaluation-<name>.json`` holds."""
@@ -69,6 +71,7 @@ class Evaluation:
             "policy": POLICY,
             "scores": self.scores,
             "numbers": self.numbers,
+            "groups": self.groups,
         }
 
 
@@ -92,7 +95,8 @@ def evaluate(
         out: where predictions and scores go; None: the run's folder.
 
     Returns:
-        The scores; also written as ``evaluation-<name>.json``, ``.csv`` and ``-numbers.csv``.
+        The scores; also written as ``evaluation-<name>.json``, ``.csv`` and ``-numbers.csv``, and ``-groups.csv`` where
+        numbers were kept of groups.
 
     Raises:
         EvaluationError: a prediction or a true mask is missing, or there is nothing to score.
@@ -105,8 +109,11 @@ def evaluate(
         raise EvaluationError("images and masks go together", found="one of --images and --masks", expected="both")
     if images is not None and masks is not None:
         name, references = Path(images).resolve().name, _folder_references(Path(images), Path(masks), model)
+        kept_of_groups: dict[tuple[str, str], float] = {}
     else:
-        name, references = split, study_references(Study.open(folder.study_folder), split, model.config)
+        study = Study.open(folder.study_folder)
+        name, references = split, study_references(study, split, model.config)
+        kept_of_groups = _kept_of_groups(study, model.config)
     if not references:
         raise EvaluationError("nothing to score", where=images or f"split {split}", expected="at least one image")
     target = RunFolder(Path(out)) if out is not None else folder
@@ -116,6 +123,7 @@ def evaluate(
     written = _written(target.predictions(name), model)
     cases, number_cases = score(references, model.task, written)
     _draw(references, model, written, target.predictions(name) / "overlays")
+    groups = group_numbers(number_cases, kept_of_groups, model.task)
     evaluation = Evaluation(
         run=folder.root,
         name=name,
@@ -125,9 +133,12 @@ def evaluate(
         numbers={str(key): number_scores(rows) for key, rows in number_cases.groupby("statistic", sort=False)},
         cases=cases,
         number_cases=number_cases,
+        groups={str(key): number_scores(rows) for key, rows in groups.groupby("statistic", sort=False)},
     )
     write_table(target.evaluation(name, ".csv"), cases)
     write_table(target.evaluation(name, "-numbers.csv"), number_cases)
+    if len(groups):
+        write_table(target.evaluation(name, "-groups.csv"), groups)
     write_text(target.evaluation(name, ".json"), json.dumps(evaluation.summary(), indent=2) + "\n")
     return evaluation
 
@@ -157,6 +168,17 @@ def study_references(study: Study, split: str, config: RunConfig) -> list[Refere
         request = Request(case.id, case.image, case.spacing)
         references.append(Reference(request, case.group, _truth_of(study, case.id), recorded, marks))
     return references
+
+
+def _kept_of_groups(study: Study, config: RunConfig) -> dict[tuple[str, str], float]:
+    """Kept numbers of groups, in the units of the table; of an interval its middle."""
+    scale = {statistic.name: statistic.scale for statistic in study.statistics}
+    kept = {}
+    for (group, name), number in known_group_numbers(study, config).items():
+        value = number.value if math.isfinite(number.value) else (number.low + number.high) / 2
+        if math.isfinite(value):
+            kept[group, name] = value / scale[name]
+    return kept
 
 
 def _union_of(files: tuple[Path, ...]) -> Callable[[str], np.ndarray]:

@@ -28,6 +28,11 @@ class KnownFractions(NamedTuple):
     low: Float[Tensor, "b k"]
     high: Float[Tensor, "b k"]
 
+    def middle(self) -> Float[Tensor, "b k"]:
+        """The share, or the middle of its interval; NaN where nothing is known."""
+        least, most = self.ends()
+        return (least.clamp(min=0) + most.clamp(max=1)) / 2
+
     def none(self) -> Bool[Tensor, "b k"]:
         """Where the structure is known to be absent: its number is exactly 0."""
         return self.ends()[1] == 0
@@ -48,6 +53,7 @@ def known_fractions(task: Task, batch: Batch) -> KnownFractions:
     An area fraction is the share itself; an area (mm2) or volume (mm3) is divided by that of the whole image. A
     number of several structures together, a ratio of two structures, a length or an intensity tells the size of none.
     Where several numbers of a structure tell it, the first one known for an image does, in the order of the study.
+    Where none does, the part that the image is estimated to have of its group's number does.
 
     Args:
         task: names the structures and says what the numbers mean.
@@ -77,7 +83,12 @@ def known_fractions(task: Task, batch: Batch) -> KnownFractions:
             # Value and interval of one number belong together: the next number helps where this one says nothing.
             known = torch.where(known.isnan().all(dim=0), share, known)
         columns.append(known)
-    return KnownFractions(*torch.stack(columns, dim=2))
+    sizes = torch.stack(columns, dim=2)
+    if batch.shared is not None:
+        estimate = torch.full_like(sizes, torch.nan)
+        estimate[0] = batch.shared
+        sizes = torch.where(sizes.isnan().all(dim=0), estimate, sizes)
+    return KnownFractions(*sizes)
 
 
 def tells_size(statistic: Statistic, structure: str) -> bool:

@@ -6,8 +6,10 @@ images may have a full mask, some marks and a number, some a number alone, and s
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tallymark.core.projection import project
@@ -33,13 +35,54 @@ def grown_labels(batch: Batch, config: GrownTerm) -> Batch:
     return _masks_first(batch._replace(certainty=sure.float()))
 
 
+class Ranking(NamedTuple):
+    """The order in which pixels join a label.
+
+    Attributes:
+        score: the higher, the earlier.
+        forced: pixels that belong to it in any case; None: none.
+        barred: pixels that never do, unless forced.
+    """
+
+    score: Float[Tensor, "b k *space"]
+    forced: Bool[Tensor, "b k *space"] | None
+    barred: Bool[Tensor, "b k *space"]
+
+
+def ranking(batch: Batch, logit: Float[Tensor, "b k *space"], config: GrownTerm) -> Ranking:
+    """Rank pixels by ``logit - pull * order``: what a network sees, and how far growth is from them.
+
+    Marks are forced, "none of these" and what lies beyond the reach of the growth is barred. An image without growth is
+    ranked by the network alone.
+
+    Args:
+        batch: with grown marks and their order.
+        logit: of the network on the batch's own images.
+        config: pull, reach and trust.
+    """
+    assert batch.order is not None
+    assert batch.marks is not None
+    assert batch.excluded is not None
+    known = has_growth(batch)
+    reach = config.reach ** (1 / (batch.order.ndim - 2))
+    return Ranking(
+        logit - config.pull * torch.where(known, batch.order, 0.0),
+        batch.marks if config.trust else None,
+        batch.excluded.expand_as(batch.marks) | (known & (batch.order > reach)),
+    )
+
+
+def has_growth(batch: Batch) -> Bool[Tensor, "b k *one"]:
+    """Which structures of which images have grown."""
+    assert batch.certainty is not None
+    return (batch.certainty > 0).any(dim=tuple(range(2, batch.certainty.ndim)), keepdim=True)
+
+
 def taught_labels(batch: Batch, views: Float[Tensor, "v b k *space"], task: Task, config: GrownTerm) -> Batch:
     """The averaged network's outline, cut to the known area, with a share of the grown marks against drift.
 
-    Pixels are ranked by ``logit - pull * order``: what the network sees, and how far growth is from them. Marks are
-    forced, "none of these" and what lies beyond the reach of the growth is barred. An image with a number and no mark
-    is ranked by the network alone. Where the size is not known, there is nothing to cut to: the network's own outline
-    is the label, and only its confident pixels count. A full mask, where one is read, is the label.
+    Pixels join in the order of :func:`ranking`. Where the size is not known, there is nothing to cut to: the network's
+    own outline is the label, and only its confident pixels count. A full mask, where one is read, is the label.
 
     The guard needs no mask: where the outlines of two views overlap by a share a, both cut to the size, the grown marks
     keep 1 - (1 - anchor) a of the label. A network that does not know an image falls back to its growth.
@@ -57,28 +100,18 @@ def taught_labels(batch: Batch, views: Float[Tensor, "v b k *space"], task: Task
         number; confident pseudo labels after Sohn et al. 2020 (FixMatch, arXiv 2001.07685).
     """
     assert batch.grown is not None
-    assert batch.order is not None
-    assert batch.certainty is not None
     assert batch.marks is not None
     assert batch.excluded is not None
     sizes = known_fractions(task, batch)
     logit = views.mean(dim=0)
-    axes = tuple(range(2, batch.grown.ndim))
-    has_growth = (batch.certainty > 0).any(dim=axes, keepdim=True)
-    reach = config.reach ** (1 / len(axes))
-    excluded = batch.excluded.expand_as(batch.marks)
-    outline = project(
-        logit - config.pull * torch.where(has_growth, batch.order, 0.0),
-        *sizes,
-        forced=batch.marks if config.trust else None,
-        barred=excluded | (has_growth & (batch.order > reach)),
-        temperature=config.temperature,
-    )
-    agreement = _agreement(torch.stack([project(view, *sizes) for view in views])).reshape(has_growth.shape)
+    score, forced, barred = ranking(batch, logit, config)
+    outline = project(score, *sizes, forced=forced, barred=barred, temperature=config.temperature)
+    grows = has_growth(batch)
+    agreement = _agreement(torch.stack([project(view, *sizes) for view in views])).reshape(grows.shape)
     learned = (1 - config.anchor) * (agreement if config.guard else torch.ones_like(agreement))
-    anchor = torch.where(has_growth, 1 - learned, 0.0)
-    known = sizes.known().reshape(*has_growth.shape)
-    marked = batch.marks | excluded
+    anchor = torch.where(grows, 1 - learned, 0.0)
+    known = sizes.known().reshape(*grows.shape)
+    marked = batch.marks | batch.excluded
     # 1 asks for certainty that no network has.
     confident = (logit.abs().sigmoid() >= config.confident) & (config.confident < 1)
     own = torch.where(marked, batch.marks, logit > 0).to(outline)

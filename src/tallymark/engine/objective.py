@@ -10,12 +10,14 @@ from torch import Tensor
 
 from tallymark.core import losses, statistics
 from tallymark.core.gated_crf import gated_crf_loss
+from tallymark.core.groups import Parts, parts
 from tallymark.core.mixed_pseudo_labels import mixed_pseudo_label_loss
 from tallymark.core.positive_unlabelled import nnpu_loss, ranked_negatives_loss
 from tallymark.core.size_constraints import log_barrier_loss, size_penalty
 from tallymark.core.soft_labels import soft_label_loss
 from tallymark.engine.batch import Batch
 from tallymark.engine.config import LossConfig
+from tallymark.engine.groups import Groups, Totals
 from tallymark.engine.known_size import known_fractions
 from tallymark.engine.task import Task
 from tallymark.errors import ConfigError
@@ -30,6 +32,7 @@ def objective(
     task: Task,
     config: LossConfig,
     progress: float = 0.0,
+    totals: Totals | None = None,
 ) -> dict[str, Tensor]:
     """Every loss that is switched on, unweighted, and their weighted sum.
 
@@ -42,6 +45,8 @@ def objective(
         task: names the structures and statistics.
         config: weights and options.
         progress: share of the training that is done, in [0, 1]; a log-barrier grows sharper with it.
+        totals: numbers of groups, and what the network made of their images before; what it makes of them now is put
+            there.
 
     Returns:
         Scalars by name, those of :class:`~tallymark.engine.config.LossConfig` that are switched on, and ``total``.
@@ -58,7 +63,8 @@ def objective(
     for logit in logits:
         view = Output(logit, output.reconstruction)
         each.append(
-            _of_the_paper(view, batch, network_input, task, config) | _of_others(view, batch, task, config, progress)
+            _of_the_paper(view, batch, network_input, task, config, totals)
+            | _of_others(view, batch, task, config, progress)
         )
     terms = {name: torch.stack([one[name] for one in each]).mean() for name in each[0]}
     if config.mixed_pseudo_labels.weight > 0:
@@ -78,20 +84,27 @@ def objective(
 
 
 def _of_the_paper(
-    output: Output, batch: Batch, network_input: Float[Tensor, "b c *space"], task: Task, config: LossConfig
+    output: Output,
+    batch: Batch,
+    network_input: Float[Tensor, "b c *space"],
+    task: Task,
+    config: LossConfig,
+    totals: Totals | None,
 ) -> dict[str, Tensor]:
     """The losses of the founding paper, and those against full masks."""
     terms: dict[str, Tensor] = {}
     prob = output.logit.float().sigmoid()
     if config.statistic.weight > 0:
         area = statistics.harden(prob) if config.statistic.area == "hard" else prob
-        terms["statistic"] = losses.statistic_loss(
-            predicted_statistics(area, batch, task),
-            batch.value,
-            batch.low,
-            batch.high,
-            level=config.statistic.level,
-        )
+        numbers = [predicted_statistics(area, batch, task), batch.value, batch.low, batch.high]
+        if totals is not None:
+            assert batch.case is not None
+            of_groups = group_parts(area, batch, task, totals.groups)
+            # Numbers of images and of groups are compared alike, each of the latter with the other images as they were.
+            both = zip(numbers, totals.numbers(batch.case, of_groups), strict=True)
+            numbers = [torch.cat(pair, dim=1) for pair in both]
+            totals.record(batch.case, of_groups)
+        terms["statistic"] = losses.statistic_loss(*numbers, level=config.statistic.level)
     if config.weak.weight > 0 and batch.marks is not None and batch.excluded is not None:
         marks = batch.marks.to(prob.dtype)
         reduction = config.weak.reduction
@@ -99,7 +112,8 @@ def _of_the_paper(
         # A mark that says "none of these" is as certain as one that says "this"; the paper has no such marks.
         excluded = batch.excluded
         if config.weak.zero_is_background:
-            none = known_fractions(task, batch).none()
+            # An estimate from a group's number is never known to be nothing.
+            none = known_fractions(task, batch._replace(shared=None)).none()
             excluded = excluded | none.reshape(*none.shape, *(1,) * (excluded.ndim - 2))
         terms["weak"] = terms["weak"] + losses.exclusion_loss(
             output.logit, excluded, reduction=reduction, valid=batch.valid
@@ -163,6 +177,22 @@ def predicted_statistics(prob: Float[Tensor, "b k *space"], batch: Batch, task: 
         task.statistics,
         task.structures,
         prob,
+        valid=batch.valid,
+        spacing_mm=batch.spacing_mm,
+        extent_mm=batch.extent_mm,
+        image=batch.image,
+    )
+
+
+def group_parts(prob: Float[Tensor, "b k *space"], batch: Batch, task: Task, groups: Groups) -> Parts:
+    """What a batch of probabilities (or 0/1 masks) adds to the statistics of the images' groups."""
+    assert batch.case is not None
+    pixels = groups.pixels.to(prob.device)[batch.case]
+    return parts(
+        task.statistics,
+        task.structures,
+        prob,
+        pixels,
         valid=batch.valid,
         spacing_mm=batch.spacing_mm,
         extent_mm=batch.extent_mm,

@@ -19,12 +19,14 @@ from tallymark.engine.predict import Request, numbers_of
 from tallymark.engine.task import Task
 from tallymark.errors import GeometryError
 from tallymark.measure import Overlap, bland_altman
+from tallymark.measure.groups import pooled, weight
 
 POLICY = {
     "per_image": "mean over the images whose true mask is not empty",
     "empty_images": "images without the structure; 'empty_correct' is the share of them predicted empty",
     "pooled": "one overlap of all pixels of all images, empty ones included",
     "number": "measured on the predicted mask at the original size, minus the kept number",
+    "group_number": "the same for all images of a group together, against the number kept of the group",
     "threshold": "probability 0.5 unless configured, at the original size",
 }
 
@@ -60,7 +62,8 @@ def score(
 
     Returns:
         One row a case and structure (id, group, structure, iou, dice, true_pixels, predicted_pixels, both_pixels,
-        marked_pixels, marks_hit), and one a case and statistic (id, group, statistic, unit, predicted, recorded).
+        marked_pixels, marks_hit), and one a case and statistic (id, group, statistic, unit, predicted, recorded, and
+        weight: how much the predicted number counts in that of its group).
 
     Raises:
         GeometryError: a mask has another size than its image.
@@ -105,9 +108,39 @@ def score(
                     "unit": statistic.unit,
                     "predicted": measured[name],
                     "recorded": reference.recorded.get(name, true_numbers[name]),
+                    "weight": weight(statistic, masks),
                 }
             )
     return pd.DataFrame(cases), pd.DataFrame(numbers)
+
+
+def group_numbers(numbers: pd.DataFrame, recorded: Mapping[tuple[str, str], float], task: Task) -> pd.DataFrame:
+    """Compare the predicted numbers of whole groups with those that were kept of them.
+
+    Args:
+        numbers: of single images, as :func:`score` returns them.
+        recorded: by group and statistic, in the units of the table.
+        task: what the numbers mean.
+
+    Returns:
+        One row a group and statistic (group, statistic, unit, images, predicted, recorded); none where no number of a
+        group of these images was kept.
+    """
+    rows = []
+    for statistic in task.statistics:
+        for group, of in numbers[numbers["statistic"] == statistic.name].groupby("group", sort=False):
+            if (str(group), statistic.name) in recorded:
+                rows.append(
+                    {
+                        "group": group,
+                        "statistic": statistic.name,
+                        "unit": statistic.unit,
+                        "images": len(of),
+                        "predicted": pooled(statistic, of["weight"].tolist(), of["predicted"].tolist()),
+                        "recorded": recorded[str(group), statistic.name],
+                    }
+                )
+    return pd.DataFrame(rows, columns=["group", "statistic", "unit", "images", "predicted", "recorded"])
 
 
 def overlap_scores(cases: pd.DataFrame) -> dict[str, float | int | None]:

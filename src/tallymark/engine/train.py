@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tallymark.data.study import Case, Study
 from tallymark.engine.averaging import Averaged
-from tallymark.engine.batches import held_out_loader, training_loader
+from tallymark.engine.batches import groups_of, held_out_loader, training_loader
 from tallymark.engine.config import RunConfig
 from tallymark.engine.journal import Journal
 from tallymark.engine.known_size import require_sizes
@@ -107,7 +107,9 @@ def train(
     with _quiet(), _storage_errors(folder):
         trainer = _trainer(config, folder, console)
         # weights_only: a checkpoint is data, never code.
-        trainer.fit(Segmenter(network, config, task), loader, held_out, ckpt_path=checkpoint, weights_only=True)
+        groups, held_out_groups = (None if one is None else groups_of(one) for one in (loader, held_out))
+        segmenter = Segmenter(network, config, task, groups, held_out_groups)
+        trainer.fit(segmenter, loader, held_out, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
         if trainer.is_global_zero:

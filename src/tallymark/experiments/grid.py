@@ -185,6 +185,9 @@ def address(study: Study, config: RunConfig, split: str | None) -> str:
     if config.reads_numbers or config.data.numbers is not None:
         numbers = study.numbers(config.data.numbers)
         decides["numbers"] = [(*key, number.value, number.low, number.high) for key, number in sorted(numbers.items())]
+        # Only where there are some, so that rows of other studies keep their address.
+        if groups := study.group_numbers(config.data.numbers):
+            decides["group_numbers"] = [(*key, one.value, one.low, one.high) for key, one in sorted(groups.items())]
     if config.reads_marks or config.data.marks is not None:
         name = mark_set(study, config.data.marks)
         decides["marks"] = study.marks.fingerprint(name, [case.id for case in study.cases])

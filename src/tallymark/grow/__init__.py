@@ -1,13 +1,15 @@
 """Growing marks to a known area: the mark says where, the number says how much, the image says which way.
 
 NumPy and SciPy only: no tensors, no files. One structure with :func:`grow`, several that compete for the same pixels
-with :func:`grow_together`, one with the help of a promptable network with :func:`grow_candidates`.
+with :func:`grow_together`, one with the help of a promptable network with :func:`grow_candidates`; :func:`share_out`
+gives each of several images its part of an area that is known of all of them together.
 """
 
 from tallymark.grow.area import Area, AreaLike
 from tallymark.grow.candidates import grow_candidates
 from tallymark.grow.costs import COSTS
 from tallymark.grow.growth import Growth, grow
+from tallymark.grow.pooled import share_out
 from tallymark.grow.together import grow_together
 
-__all__ = ["COSTS", "Area", "AreaLike", "Growth", "grow", "grow_candidates", "grow_together"]
+__all__ = ["COSTS", "Area", "AreaLike", "Growth", "grow", "grow_candidates", "grow_together", "share_out"]

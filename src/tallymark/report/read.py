@@ -15,6 +15,8 @@ from tallymark.errors import ConfigError, ReadError
 from tallymark.report.content import Example, Fact, NumberPairs, ReportContent, RunSummary
 from tallymark.report.scores import Figures, scores_of
 
+_OF_GROUPS = "_of_groups"
+
 
 def read_report(
     folders: Sequence[Path],
@@ -69,7 +71,8 @@ def read_run(folder: Path, *, split: str = "test", name: str | None = None) -> R
 
     Args:
         folder: as training, prediction and evaluation leave it: ``config.toml``, ``environment.json``, ``curves.png``,
-            ``evaluation-<split>.json``, ``.csv`` and ``-numbers.csv``, ``predictions/<split>/overlays/<id>.png``.
+            ``evaluation-<split>.json``, ``.csv``, ``-numbers.csv`` and, if there, ``-groups.csv``,
+            ``predictions/<split>/overlays/<id>.png``.
         split: which evaluation to read.
         name: of the run in the report; None: the folder's name.
 
@@ -86,10 +89,13 @@ def read_run(folder: Path, *, split: str = "test", name: str | None = None) -> R
     evaluation = _json(source, remedy)
     structures = _figures(evaluation, "scores", source, remedy)
     statistics = _figures(evaluation, "numbers", source, remedy)
+    tables = [_numbers(folder / f"evaluation-{split}-numbers.csv", "id", remedy)]
+    if evaluation.get("groups"):
+        of_groups = _figures(evaluation, "groups", source, remedy)
+        statistics = {**statistics, **{f"{name}{_OF_GROUPS}": figures for name, figures in of_groups.items()}}
+        groups = _numbers(folder / f"evaluation-{split}-groups.csv", "group", remedy)
+        tables.append(groups.assign(statistic=groups["statistic"] + _OF_GROUPS))
     cases = _table(folder / f"evaluation-{split}.csv", ("id", "structure"), ("iou", "true_pixels"), remedy)
-    numbers = _table(
-        folder / f"evaluation-{split}-numbers.csv", ("id", "statistic", "unit"), ("predicted", "recorded"), remedy
-    )
     return RunSummary(
         name=name or folder.resolve().name,
         recipe=config.recipe,
@@ -100,11 +106,15 @@ def read_run(folder: Path, *, split: str = "test", name: str | None = None) -> R
         images=cases["id"].nunique(),
         scores=scores_of(structures, statistics, where=source),
         curves_png=_existing(folder / "curves.png", "train the run again"),
-        examples=tuple(_examples(cases, numbers, folder / "predictions" / split / "overlays", remedy)),
+        examples=tuple(_examples(cases, tables[0], folder / "predictions" / split / "overlays", remedy)),
         settings=config.model_dump(mode="json", exclude_none=True) | {"evaluation": evaluation.get("policy", {})},
         environment=environment,
-        numbers=tuple(_pairs(rows) for _, rows in numbers.groupby("statistic", sort=False)),
+        numbers=tuple(_pairs(rows) for table in tables for _, rows in table.groupby("statistic", sort=False)),
     )
+
+
+def _numbers(path: Path, key: str, remedy: str) -> pd.DataFrame:
+    return _table(path, (key, "statistic", "unit"), ("predicted", "recorded"), remedy)
 
 
 def _learned_from(config: RunConfig) -> str:
