@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from tallymark.core.projection import project
 from tallymark.core.soft_labels import soft_label_loss
 from tallymark.data.resize import resize_layers
 from tallymark.data.study import NumberRow, Study
-from tallymark.engine.batches import CaseBatches
+from tallymark.engine.batches import CaseBatches, drawn
 from tallymark.engine.config import GrownTerm
 from tallymark.engine.growers import grower
 from tallymark.engine.grown import _rows
@@ -328,3 +329,39 @@ def test_gradient_of_soft_labels() -> None:
     logit = torch.randn(1, 2, 3, 3, dtype=torch.float64, generator=generator, requires_grad=True)
     label, weight = (torch.rand(1, 2, 3, 3, dtype=torch.float64, generator=generator) for _ in range(2))
     assert torch.autograd.gradcheck(lambda z: soft_label_loss(z, label, weight), (logit,))
+
+
+def test_marks_and_numbers_on_a_few_are_of_the_same_images_as_masks_on_a_few(study) -> None:
+    opened = Study.open(study)
+    cases = opened.split("train")
+    few = ("data.masks=0.25", "data.marked=0.25", "data.numbered=0.5")
+    batch = CaseBatches(opened, cases, resolve("grow", "small", settings=(*TINY, *few))).__getitems__(range(len(cases)))
+    every = CaseBatches(opened, cases, resolve("grow", "small", settings=TINY)).__getitems__(range(len(cases)))
+    has_mark = every.marks.flatten(1).any(dim=1)
+    assert batch.masked.sum() == math.ceil(len(cases) / 4)
+    assert torch.equal(batch.marks.flatten(1).any(dim=1), has_mark & batch.masked)
+    numbered = ~batch.value.isnan().any(dim=1)
+    assert numbered.sum() == math.ceil(len(cases) / 2)
+    assert (numbered | ~batch.masked).all()
+    # Nothing is grown where no mark is read; where one is, the same as ever.
+    grown = (batch.certainty > 0).flatten(1).any(dim=1)
+    assert torch.equal(grown & has_mark, has_mark & batch.masked)
+    assert torch.equal(batch.grown[grown], every.grown[grown])
+    held = CaseBatches(opened, cases, resolve("grow", "small", settings=(*TINY, *few)), growing=False)
+    assert torch.equal(held.__getitems__(range(len(cases))).marks, every.marks)
+
+
+def test_numbers_alone_teach_after_the_warm_up(study) -> None:
+    opened = Study.open(study)
+    config = resolve("grow", "small", settings=(*TINY, "data.marked=0"))
+    batches = CaseBatches(opened, opened.split("train"), config)
+    assert len(list(batches.informative())) == len(batches)
+    batch = batches.__getitems__(range(len(batches)))
+    taught = taught_labels(batch, torch.randn_like(batch.grown)[None], study_task(opened), config.losses.grown)
+    share = taught.grown.mean(dim=(1, 2, 3))
+    assert share.numpy() == pytest.approx(batch.value[:, 0].numpy(), abs=0.6 / 32**2)
+
+
+def test_a_share_with_a_few_digits_is_as_many_images_as_it_was_made_of(study) -> None:
+    cases = [replace(Study.open(study).cases[0], id=str(number)) for number in range(310)]
+    assert [drawn(cases, float(f"{count / 310:.6g}")).sum() for count in (1, 15, 110, 310)] == [1, 15, 110, 310]

@@ -19,6 +19,8 @@ Folds = Annotated[
     int | None,
     typer.Option(min=2, help="Instead: one run of each row on each of so many folds; every image is tested once."),
 ]
+Part = Annotated[str, typer.Option(help="2/3: the second third of the rows, for several processes side by side.")]
+Hours = Annotated[float | None, typer.Option(min=0, help="Begin no row after so many hours.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting for every row.")]
 
 
@@ -83,13 +85,11 @@ def marks(
     per: Annotated[
         Literal["image", "component"], typer.Option(help="Mark a structure once, or each of its connected pieces.")
     ] = "image",
-    part: Annotated[
-        str, typer.Option(help="2/3: the second third of the rows, for several processes side by side.")
-    ] = "1/1",
+    part: Part = "1/1",
     tuned: Annotated[
         Path | None, typer.Option(help="The tuned.json of 'experiment tune': settings of each recipe.")
     ] = None,
-    hours: Annotated[float | None, typer.Option(min=0, help="Begin no row after so many hours.")] = None,
+    hours: Hours = None,
     out: Annotated[Path | None, typer.Option(help="Where rows and table go; STUDY/experiments/marks-PROFILE.")] = None,
     settings: Settings = None,
     json: JsonOption = False,
@@ -119,12 +119,51 @@ def marks(
         settings=settings or [],
         console=progress_console(),
     )
-    if json:
-        print_json({"table": table, "csv": table and table.with_suffix(".csv")})
-    elif table is None:
-        typer.echo("no table yet: the rows of full supervision are not all done")
-    else:
-        typer.echo(table.read_text(encoding="utf-8"))
+    _show(table, json)
+
+
+@app.command("archive")
+def archive(
+    data: Data,
+    profile: Profile = "small",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row, from seed 0.")] = 1,
+    shares: Annotated[
+        str, typer.Option(help="Shares of the training images that are marked or masked, with commas.")
+    ] = "0.01,0.02,0.05,0.1,0.25,1",
+    minutes: Annotated[
+        float, typer.Option(min=2, help="Of a person: what clicks, strokes and masks buy for them.")
+    ] = 20,
+    kept: Annotated[bool, typer.Option(help="Rounded, noisy, biased and missing numbers, too.")] = True,
+    part: Part = "1/1",
+    hours: Hours = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where rows and table go; STUDY/experiments/archive-PROFILE.")
+    ] = None,
+    settings: Settings = None,
+    json: JsonOption = False,
+) -> None:
+    """Marks on a few images and numbers on all, numbers as they were kept, and what a person's time buys.
+
+    Example: `tallymark experiment archive --data my-study --shares 0.05,0.1,0.25,1 --seeds 3`
+    """
+    from tallymark.data.study import Study
+    from tallymark.experiments.archive import archive as run_archive
+
+    study = Study.open(data)
+    table = run_archive(
+        study,
+        profile,
+        seeds,
+        out or study.folder / "experiments" / f"archive-{profile}",
+        shares=_shares(shares),
+        minutes=minutes,
+        kept=kept,
+        part=_part(part),
+        hours=hours,
+        settings=settings or [],
+        console=progress_console(),
+    )
+    _show(table, json)
 
 
 @app.command("tune")
@@ -170,6 +209,27 @@ def _either(seeds: int | None, folds: int | None) -> None:
             found="--seeds and --folds",
             remedy="with --folds, the seed is the fold's number",
         )
+
+
+def _show(table: Path | None, json: bool) -> None:
+    if json:
+        print_json({"table": table, "csv": table and table.with_suffix(".csv")})
+    elif table is None:
+        typer.echo("no table yet: the rows of full supervision are not all done")
+    else:
+        typer.echo(table.read_text(encoding="utf-8"))
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        shares = [float(word) for word in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise ConfigError(
+            "not shares of the training images", where="--shares", found=text, expected="such as 0.05,0.1,1"
+        )
+    return shares
 
 
 def _part(text: str) -> tuple[int, int]:

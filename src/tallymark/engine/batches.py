@@ -36,7 +36,8 @@ class CaseBatches(Dataset[Batch]):
         study: the study.
         cases: which of its cases, in which order.
         config: the run's configuration; it says what is read.
-        growing: marks are grown where a loss asks for it; validation does without.
+        growing: to learn from, so that marks are grown where a loss asks for it and only the shares of ``config.data``
+            are read; validation does without.
 
     Raises:
         StudyError: a number or mark set the configuration asks for does not exist.
@@ -62,7 +63,10 @@ class CaseBatches(Dataset[Batch]):
         self._rows = np.array([cache.index(case.id) for case in self.cases], dtype=np.int64)
         self._images = cache.images
         pixels = [float(math.prod(cache.space(case.id))) for case in self.cases]
-        self._values, self.groups = _numbers(study, self.cases, config, pixels)
+        # What held-out cases are judged by is never thinned out.
+        marked = drawn(self.cases, config.data.marked if growing else 1.0)
+        numbered = drawn(self.cases, config.data.numbered if growing else 1.0)
+        self._values, self.groups = _numbers(study, self.cases, config, pixels, numbered)
         unknown = (math.nan,) * dimension
         spacing = [
             resized_spacing(cache.spacing(case.id) or unknown, cache.space(case.id), size) for case in self.cases
@@ -70,7 +74,8 @@ class CaseBatches(Dataset[Batch]):
         self._spacing = np.array(spacing, dtype=np.float32).reshape(len(self.cases), dimension)
         self._marks = None
         if config.reads_marks:
-            self._marks = marks_at(study, mark_set(study, config.data.marks), self.cases, size)
+            rows = marks_at(study, mark_set(study, config.data.marks), self.cases, size)
+            self._marks = rows if marked.all() else rows & marked.reshape(-1, *(1,) * (rows.ndim - 1))
         self._masked = masked(study, self.cases, config.data.masks) if config.reads_masks else None
         self._truth = None
         if self._masked is not None:
@@ -87,9 +92,9 @@ class CaseBatches(Dataset[Batch]):
                 self.shares = known_shares(task, self.groups, everything.extent_mm)
                 self._shared = shared_by_marks(self.groups, self.shares, sizes, self._marks, everything.spacing_mm)
                 sizes = known_fractions(task, everything._replace(shared=self._shared))
-            marks = mark_set(study, config.data.marks)
+            name = mark_set(study, config.data.marks)
             way = grower(config.losses.grown, config.runtime.accelerator)
-            self._grown = grown_at(study, self.cases, marks, sizes, size, way)
+            self._grown = grown_at(study, self.cases, name, sizes, size, way, marked=marked)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -132,11 +137,11 @@ class CaseBatches(Dataset[Batch]):
     @property
     def groups_alone(self) -> bool:
         """Whether numbers are known of groups and of no single image."""
-        return self.groups is not None and not np.isfinite(np.stack(self._values)).any()
+        return self.groups is not None and not np.isfinite(self._values).any()
 
     def informative(self) -> Iterator[int]:
         """Positions of the cases that some loss of the configuration can learn from."""
-        known = np.isfinite(np.stack(self._values)).any(axis=(0, 2)) & self._reads_numbers
+        known = np.isfinite(self._values).any(axis=(0, 2)) & self._reads_numbers
         if self.groups is not None and self._reads_numbers:
             known = known | (self.groups.of >= 0).numpy()
         if self._marks is not None:
@@ -259,10 +264,7 @@ def masked(study: Study, cases: Sequence[Case], share: float | None) -> Bool[np.
     if share is None:
         return np.ones(len(cases), dtype=bool)
     whole = [all(study.truth.has(case.id, name) for name in study.structures) for case in cases]
-    drawn = [named_rng(case.id, "full mask").random() for case in cases]
-    chosen = np.zeros(len(cases), dtype=bool)
-    chosen[np.argsort(drawn)[: math.ceil(share * len(cases))]] = True
-    chosen &= np.asarray(whole)
+    chosen: Bool[np.ndarray, " n"] = drawn(cases, share) & np.asarray(whole)
     if not chosen.any():
         raise StudyError(
             "no training case of the chosen share has a full mask of every structure",
@@ -270,6 +272,19 @@ def masked(study: Study, cases: Sequence[Case], share: float | None) -> Bool[np.
             found=f"{sum(whole)} with masks among {len(cases)} cases, a share of {share:g} of them chosen",
             remedy="raise data.masks, add rows to truth.csv, or leave data.masks out to learn without masks",
         )
+    return chosen
+
+
+def drawn(cases: Sequence[Case], share: float) -> Bool[np.ndarray, " n"]:
+    """A share of the cases, rounded up, drawn by their names alone.
+
+    Shares of masks, marks and numbers are drawn alike: a smaller one lies inside of a larger one, and 10 % of the masks
+    are of the same images as 10 % of the marks.
+    """
+    order = np.argsort([named_rng(case.id, "full mask").random() for case in cases])
+    chosen = np.zeros(len(cases), dtype=bool)
+    # Shares are written with a few digits: 0.0483871 of 310 is 15, not 16.
+    chosen[order[: math.ceil(round(share * len(cases), 3))]] = True
     return chosen
 
 
@@ -304,18 +319,23 @@ def mix_seed(*parts: int) -> int:
 
 
 def _numbers(
-    study: Study, cases: Sequence[Case], config: RunConfig, pixels: Sequence[float]
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], Groups | None]:
+    study: Study,
+    cases: Sequence[Case],
+    config: RunConfig,
+    pixels: Sequence[float],
+    read: Bool[np.ndarray, " n"],
+) -> tuple[Float[np.ndarray, "3 n s"], Groups | None]:
     """Value, low and high of every case and statistic, all NaN where nothing is recorded; and the numbers of groups."""
     columns = np.full((3, len(cases), len(study.statistics)), np.nan, dtype=np.float32)
-    known = known_numbers(study, config)
+    chosen = {case.id for case, taken in zip(cases, read, strict=True) if taken}
+    known = {key: number for key, number in known_numbers(study, config).items() if key[0] in chosen}
     groups = read_groups(study, cases, known, known_group_numbers(study, config), pixels)
     for row, case in enumerate(cases):
         for column, statistic in enumerate(study.statistics):
             number = known.get((case.id, statistic.name))
             if number is not None:
                 columns[:, row, column] = number.value, number.low, number.high
-    return (columns[0], columns[1], columns[2]), groups
+    return columns, groups
 
 
 def _unit_interval(pixels: np.ndarray) -> np.ndarray:

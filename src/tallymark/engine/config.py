@@ -37,6 +37,8 @@ class DataConfig(_Section):
         default=None,
         description="share of the training cases whose full mask is read, where there is one; None: all if supervised",
     )
+    marked: Share = Field(default=1.0, description="share of the training cases whose marks are read")
+    numbered: Share = Field(default=1.0, description="share of the training cases whose numbers are read")
     fold: str | None = Field(default=None, description="2/5: test on the second of five folds; None: as the table says")
 
     @field_validator("fold", mode="before")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from tallymark.data.arrays import content_key, stored_array, write_rows
@@ -51,6 +51,8 @@ def grown_at(
     size: Sequence[int],
     grower: Grower,
     folder: Path | None = None,
+    *,
+    marked: Bool[np.ndarray, " n"] | None = None,
 ) -> UInt8[np.ndarray, "n 3 k *size"]:
     """Grow the marks of every case to the kept numbers, and bring the result to the network's size.
 
@@ -65,6 +67,7 @@ def grown_at(
         size: of the result, (plane,) row, column.
         grower: of :func:`tallymark.engine.growers.grower`.
         folder: where the result is kept; None: ``cache`` in the study folder.
+        marked: the cases whose marks are read; None: all. Without a mark only an exact zero is known.
 
     Returns:
         The fields of :class:`Grown` in 255ths of their range; see :func:`unpack`. Memory-mapped and read-only.
@@ -80,10 +83,12 @@ def grown_at(
         "size": list(size),
         "cost": grower.key,
     }
+    if marked is not None and not marked.all():
+        content["marked"] = marked.tolist()
 
     def grow_case(row: int) -> np.ndarray:
         case = cases[row]
-        marks = study.marks.labels(case.id, mark_set)
+        marks = study.marks.labels(case.id, mark_set) if marked is None or marked[row] else {}
         if not marks and not any(shares == (0.0, 0.0) for shares in areas[row]):
             return np.zeros((3, len(study.structures), *size), dtype=np.uint8)
         settings = study.settings.image

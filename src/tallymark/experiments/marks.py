@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,9 @@ from tallymark.engine.batches import CaseBatches
 from tallymark.engine.recipes import RECIPES, resolve
 from tallymark.errors import ConfigError
 from tallymark.experiments.floors import FIXED, KNOWN
-from tallymark.experiments.grid import Result, Row, by_name, folded, run_grid, stored
+from tallymark.experiments.grid import Result, Row, folded
 from tallymark.experiments.lines import lines_of
+from tallymark.experiments.shared_work import Done, cost_line, share_work
 from tallymark.experiments.table import write_tables
 from tallymark.experiments.tune import read_tuned
 
@@ -131,7 +131,7 @@ def marks(
         ConfigError: an unknown kind, recipe or part, or a recipe that learns from masks.
         StudyError: more folds than the study's groups allow.
     """
-    _check(kinds, recipes, part)
+    _check(kinds, recipes)
     for number in range(1, (folds or 0) + 1):
         study.fold(f"{number}/{folds}")  # refuses too many before the work
     for kind in kinds:
@@ -140,14 +140,8 @@ def marks(
     chosen = None if tuned is None else read_tuned(tuned)
     planned = grid(kinds, recipes, seeds, folds=folds, per=per, tuned=chosen)
     rows = [replace(row, settings=(*settings, *row.settings)) for row in planned]
-    began = time.monotonic()
-    for _ in run_grid(study, rows[part[0] - 1 :: part[1]], profile, out / "rows", console=console):
-        if hours is not None and time.monotonic() - began > 3600 * hours:
-            break
-    there = [result for row in rows if (result := stored(study, row, profile, out / "rows")) is not None]
-    results = by_name(there)
-    # A row of which some seeds are missing does not compare.
-    whole = {name: done for name, done in results.items() if len(done) == (folds or seeds)}
+    done = share_work(study, rows, profile, out / "rows", runs=folds or seeds, part=part, hours=hours, console=console)
+    whole = done.whole
     if FULL not in whole:
         return None
     lines = lines_of(
@@ -162,14 +156,13 @@ def marks(
     words += [f"--kinds {','.join(kinds)}", f"--recipes {','.join(recipes)}"]
     words += [*([] if per == "image" else [f"--per {per}"]), *(f"--set {shlex.quote(one)}" for one in settings)]
     words += [] if tuned is None else ["--tuned tuned.json"]
-    missing = sum(row.name not in whole for row in rows)
-    head = _head(study, there, words, missing)
+    head = _head(study, done, words)
     runs, pooled = ("seeds", "") if folds is None else ("folds", "the cases of all folds together, ")
     made = "; ".join(f"{kind} is `{MARKS[kind]}`" for kind in kinds)
     return write_tables(list(lines), out, "marks", head=head, foot=_FOOT.format(runs=runs, pooled=pooled, marks=made))
 
 
-def _check(kinds: Sequence[str], recipes: Sequence[str], part: tuple[int, int]) -> None:
+def _check(kinds: Sequence[str], recipes: Sequence[str]) -> None:
     for given, known, option in ((kinds, MARKS, "--kinds"), (recipes, RECIPES, "--recipes")):
         unknown = [name for name in given if name not in known]
         if unknown or not given:
@@ -184,8 +177,6 @@ def _check(kinds: Sequence[str], recipes: Sequence[str], part: tuple[int, int]) 
             found=", ".join(supervised),
             remedy="name weak recipes only",
         )
-    if not 1 <= part[0] <= part[1]:
-        raise ConfigError("there is no such part", where="--part", found=f"{part[0]}/{part[1]}", expected="such as 2/3")
 
 
 def _place(name: str) -> int:
@@ -219,15 +210,10 @@ def _labels(study: Study, results: dict[str, list[Result]]) -> Iterator[dict[str
             }
 
 
-def _head(study: Study, there: Sequence[Result], words: Sequence[str], missing: int) -> str:
-    config = there[0].config
-    minutes = sum(result.minutes for result in there)
-    size = " x ".join(map(str, config.data.size))
-    images = len(study.fold(config.data.fold).split("train"))
-    left = f" {missing} runs are still missing; the command goes on with them." if missing else ""
+def _head(study: Study, done: Done, words: Sequence[str]) -> str:
+    images = len(study.fold(done.results[0].config.data.fold).split("train"))
     return (
         f"# Marks and recipes on {study.settings.name}\n\n"
         f"Command: `tallymark experiment marks --data STUDY {' '.join(words)}`. {images} images to learn from, split "
-        f"by group. Network {config.model.name} at {size}, {config.optim.epochs} epochs, "
-        f"the same for every row. {len(there)} runs took {minutes / 60:.1f} hours of computing.{left} Per cent."
+        f"by group. {cost_line(done)}"
     )

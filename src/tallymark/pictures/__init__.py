@@ -12,9 +12,11 @@ from tallymark.pictures.outlines import encircled, enlargement, fullest_slice, o
 from tallymark.pictures.palette import OKABE_ITO, colour_hex, structure_colour
 from tallymark.pictures.sheet import Panel, overlay_sheet
 from tallymark.pictures.training import curves
+from tallymark.pictures.value import Curve, score_against_seconds
 
 __all__ = [
     "OKABE_ITO",
+    "Curve",
     "Panel",
     "bland_altman",
     "colour_hex",
@@ -27,5 +29,6 @@ __all__ = [
     "overlay_sheet",
     "png_bytes",
     "save_png",
+    "score_against_seconds",
     "structure_colour",
 ]
