@@ -50,7 +50,9 @@ def test_the_table_has_every_row_beside_full_and_resumes(study, tmp_path, monkey
     file = archive(opened, "small", 1, tmp_path, **options)
     assert file is not None
     frame = pd.read_csv(file.with_suffix(".csv")).set_index("row")
-    assert {"full", "numbers alone", "4 minutes of strokes, all numbers", "4 minutes of masks, bare images"} <= set(frame.index)
+    assert {"full", "numbers alone", "4 minutes of strokes, all numbers", "4 minutes of masks, bare images"} <= set(
+        frame.index
+    )
     assert "strokes, numbers rounded to 5 points" in frame.index
     value = pd.read_csv(tmp_path / "value.csv").set_index("row")
     full = value.loc["full"]
