@@ -7,12 +7,12 @@ import pytest
 
 from tallymark.data.study import ImageSettings, Study, StudySettings
 from tallymark.datasets.kept_numbers import simulate_numbers
+from tallymark.engine import address as addresses
 from tallymark.engine import recipes
+from tallymark.engine.address import address
 from tallymark.engine.config import RunConfig
 from tallymark.engine.recipes import resolve
 from tallymark.engine.run_folder import flatten
-from tallymark.experiments import grid
-from tallymark.experiments.grid import address
 
 # What the defaults were when addresses were first made so. New settings need not be added; they are known by their own
 # line from the day on which their default changes. A line changes only together with GENERATION.
@@ -138,5 +138,5 @@ def test_a_new_setting_leaves_every_address_as_it_was(opened, monkeypatch):
     assert address(opened, larger.model_validate(values), "test") == before
     values["optim"]["momentum"] = 0.8
     assert address(opened, larger.model_validate(values), "test") != before
-    monkeypatch.setattr(grid, "GENERATION", grid.GENERATION + 1)
+    monkeypatch.setattr(addresses, "GENERATION", addresses.GENERATION + 1)
     assert address(opened, config, "test") != before

@@ -6,7 +6,6 @@ covers all that decides the result: the study's images, masks, numbers and marks
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,15 +17,13 @@ from rich.console import Console
 
 from tallymark.data.atomic import write_text
 from tallymark.data.study import Study
-from tallymark.engine.batches import mark_set
+from tallymark.engine.address import address
 from tallymark.engine.config import RunConfig
 from tallymark.engine.evaluate import evaluate
 from tallymark.engine.recipes import resolve
 from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.train import train
 
-GENERATION = 1
-"""Raised when results change although no setting does: a loss is corrected, or the default of a setting changes."""
 _DONE = "row.json"
 
 
@@ -152,47 +149,6 @@ def _computed(study: Study, row: Row, profile: str, folder: Path, split: str) ->
 def _place(study: Study, row: Row, profile: str, folder: Path, split: str) -> tuple[RunConfig, RunFolder]:
     config = resolve(row.recipe, profile, seed=row.seed, marks=row.marks, numbers=row.numbers, settings=row.settings)
     return config, RunFolder(folder / address(study, config, split))
-
-
-def address(study: Study, config: RunConfig, split: str | None) -> str:
-    """The name of a row's folder: its recipe and seed, and a hash of all that decides its result.
-
-    Settings count as far as they differ from their defaults, so that a new setting, whose default changes nothing,
-    leaves every address as it was; where a default itself changes, :data:`GENERATION` is raised. Where it is computed
-    (``runtime``) does not count, and names do not: a recipe and a profile count by what they set, marks, numbers and
-    masks by their content, a fold by the splits it deals. Marks and numbers that are named count in a
-    run that does not learn from them, too: it is scored by them. Without a split nothing is scored, and the masks do
-    not count unless the run learns from them.
-    """
-    study = study.fold(config.data.fold)
-    decides: dict[str, object] = {
-        "generation": GENERATION,
-        "split": split,
-        "config": config.model_dump(
-            mode="json", exclude_defaults=True, exclude={"recipe", "profile", "runtime", "data"}
-        ),
-        "data": config.data.model_dump(mode="json", exclude_defaults=True, exclude={"marks", "numbers", "fold"}),
-        "settings": study.settings.model_dump(mode="json", exclude_defaults=True, exclude={"name", "format", "split"}),
-        "cases": [(case.id, case.sha256, case.group, case.split) for case in study.cases],
-    }
-    if split is not None or config.reads_masks:
-        decides["masks"] = [
-            study.truth.fingerprint(case.id, name)
-            for case in study.cases
-            for name in study.structures
-            if study.truth.has(case.id, name)
-        ]
-    if config.reads_numbers or config.data.numbers is not None:
-        numbers = study.numbers(config.data.numbers)
-        decides["numbers"] = [(*key, number.value, number.low, number.high) for key, number in sorted(numbers.items())]
-        # Only where there are some, so that rows of other studies keep their address.
-        if groups := study.group_numbers(config.data.numbers):
-            decides["group_numbers"] = [(*key, one.value, one.low, one.high) for key, one in sorted(groups.items())]
-    if config.reads_marks or config.data.marks is not None:
-        name = mark_set(study, config.data.marks)
-        decides["marks"] = study.marks.fingerprint(name, [case.id for case in study.cases])
-    text = json.dumps(decides, sort_keys=True, default=str)
-    return f"{config.recipe}-{config.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def read_cases(path: Path) -> pd.DataFrame:

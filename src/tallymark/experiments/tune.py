@@ -14,13 +14,13 @@ from rich.console import Console
 from tallymark.data.atomic import write_text
 from tallymark.data.study import Study
 from tallymark.data.tables import write_table
+from tallymark.engine.address import address
 from tallymark.engine.batches import known_numbers
 from tallymark.engine.config import RunConfig
 from tallymark.engine.recipes import resolve
 from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.train import train
 from tallymark.errors import ConfigError, StudyError
-from tallymark.experiments.grid import address
 
 TRIALS: dict[str, tuple[tuple[str, ...], ...]] = {
     "grow": ((), ("losses.grown.pull=1",), ("losses.grown.warmup=1",)),
