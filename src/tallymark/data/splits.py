@@ -69,30 +69,37 @@ def _dealt(
 
 
 class Fold(NamedTuple):
-    """One of several test folds, counted from 1."""
+    """One of several test folds, counted from 1.
+
+    Attributes:
+        number: which.
+        of: how many there are.
+        whole: all cases of the other folds are trained on; else some of them go to the other splits.
+    """
 
     number: int
     of: int
+    whole: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Fold:
-        """Read ``2/5``, the second of five.
+        """Read ``2/5``, the second of five, or ``2/5 whole``.
 
         Raises:
             ConfigError: it cannot be read so, or there is no such fold.
 
         Example:
-            >>> Fold.parse("2/5")
-            Fold(number=2, of=5)
+            >>> Fold.parse("2/5 whole")
+            Fold(number=2, of=5, whole=True)
         """
-        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
-        fold = cls(int(match[1]), int(match[2])) if match else None
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)( whole)?", text)
+        fold = cls(int(match[1]), int(match[2]), match[3] is not None) if match else None
         if fold is None or not (1 <= fold.number <= fold.of and fold.of >= 2):
             raise ConfigError("there is no such fold", found=repr(text), expected="NUMBER/FOLDS, as in 1/5 to 5/5")
         return fold
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.of}"
+        return f"{self.number}/{self.of}" + " whole" * self.whole
 
 
 def assign_fold(
@@ -102,7 +109,8 @@ def assign_fold(
 
     The folds are dealt as :func:`assign_splits` deals splits of equal share, but the largest groups of a stratum first:
     that makes the folds as even as can be, and as all folds are alike none is favoured by it. The cases of the other
-    folds go to the other splits, again by whole groups and stratified, in the proportions of their shares.
+    folds go to the other splits, again by whole groups and stratified, in the proportions of their shares; of a whole
+    fold, all of them to ``train``.
 
     Args:
         groups: group of each case; cases of one group stay together.
@@ -122,12 +130,14 @@ def assign_fold(
         >>> shares = {"train": 0.6, "select": 0.2, "test": 0.2}
         >>> [assign_fold(list("abcd"), [""] * 4, shares, 0, Fold(i, 2)).count("test") for i in (1, 2)]
         [2, 2]
+        >>> sorted(assign_fold(list("abcd"), [""] * 4, shares, 0, Fold(1, 2, whole=True)))
+        ['test', 'test', 'train', 'train']
     """
     check_shares(shares, where="shares")
     numbers = [str(number) for number in range(1, fold.of + 1)]
     fold_of = _dealt(groups, strata, dict.fromkeys(numbers, 1 / fold.of), seed, largest_first=True)
     rest = [index for index, number in enumerate(fold_of) if number != str(fold.number)]
-    others = {name: share for name, share in shares.items() if name != "test"}
+    others = {"train": 1.0} if fold.whole else {name: share for name, share in shares.items() if name != "test"}
     if not others.get("train"):
         raise StudyError(
             "there would be nothing to learn from", where="key split", found="train 0", expected="a share above 0"

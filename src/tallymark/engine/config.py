@@ -39,7 +39,10 @@ class DataConfig(_Section):
     )
     marked: Share = Field(default=1.0, description="share of the training cases whose marks are read")
     numbered: Share = Field(default=1.0, description="share of the training cases whose numbers are read")
-    fold: str | None = Field(default=None, description="2/5: test on the second of five folds; None: as the table says")
+    fold: str | None = Field(
+        default=None,
+        description="2/5: test on the second of five folds, None: as the table says; 2/5 whole: train on all else",
+    )
 
     @field_validator("fold", mode="before")
     @classmethod

@@ -203,6 +203,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             for message in (
                 ".*does not have many workers.*",
+                ".*You defined a `validation_step` but have no `val_dataloader`.*",
                 ".*Checkpoint directory .* exists and is not empty.*",
                 ".*number of training batches.*smaller than the logging interval.*",
                 ".*GPU available but not used.*",
