@@ -85,15 +85,10 @@ def test_several_structures_compete_and_what_a_coarser_grid_gives_to_two_is_a_ma
     left[:, :3] = right[:, 2:] = True
     apart = resize_layers({"left": left, "right": right}, (8, 8))
     assert (apart["left"].sum(), apart["right"].sum()) == (16, 40)
-    rows = _rows(
-        np.zeros((8, 8, 1)),
-        apart,
-        [(0.375, 0.375), (0.625, 0.625)],
-        ("left", "right"),
-        (1.0, 1.0),
-        (8, 8),
-        grower(GrownTerm(cost="euclidean")),
+    growths = grower(GrownTerm(cost="euclidean")).grow(
+        apart, {"left": 24, "right": 40}, np.zeros((8, 8, 1)), (1.0, 1.0), excluded={}
     )
+    rows = _rows(growths, ("left", "right"), (8, 8))
     masks = rows[0] == 255
     assert masks.sum(axis=(1, 2)).tolist() == [24, 40]
     assert not masks.all(axis=0).any()

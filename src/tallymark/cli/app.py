@@ -17,6 +17,7 @@ from tallymark.cli import (
     mark,
     move_marks,
     new,
+    recover,
     reports,
     runs,
     team,
@@ -63,6 +64,7 @@ app.command("move-marks")(move_marks.move_marks)
 app.command("train")(runs.train)
 app.command("predict")(runs.predict)
 app.command("evaluate")(runs.evaluate)
+app.command("recover")(recover.recover)
 app.command("report")(reports.report)
 app.add_typer(exports.app, name="export")
 app.add_typer(experiments.app, name="experiment")

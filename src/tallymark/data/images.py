@@ -27,6 +27,7 @@ __all__ = [
     "read_mask",
     "robust_window",
     "write_label_image",
+    "write_map",
     "write_mask",
 ]
 
@@ -229,7 +230,40 @@ def write_mask(path: Path | str, mask: Bool[np.ndarray, "*space"], like: Image) 
         if like.geometry is None:
             PIL.Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(temporary, format="PNG")
         else:
-            _write_volume(temporary, mask, like.geometry)
+            _write_volume(temporary, mask.astype(np.uint8), like.geometry)
+
+
+def write_map(path: Path | str, values: Float[np.ndarray, "*space"], like: Image) -> None:
+    """Write a map of values in [0, 1] that lies on the image it belongs to, all or nothing.
+
+    Args:
+        path: ``.png`` for a picture: 16 bits, 0 to 65535 for 0 to 1. ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.mha`` for a
+            volume: 32-bit floats, the same geometry.
+        values: in [0, 1], of the shape of the image.
+        like: the image; only its shape and geometry are used.
+
+    Raises:
+        GeometryError: the shape differs, a volume is to become a picture, or a picture a volume.
+        StorageError: it cannot be written; the old file is intact.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.png"
+        >>> write_map(path, np.array([[0.0, 0.5, 1.0]]), like=Image(np.zeros((1, 3, 1), np.uint8)))
+        >>> read_image(path).pixels[..., 0].tolist()
+        [[0, 32768, 65535]]
+    """
+    path = Path(path)
+    if values.shape != like.space:
+        raise GeometryError("the map does not fit its image", where=path, found=values.shape, expected=like.space)
+    if (suffix_of(path) in VOLUMES) != (like.geometry is not None):
+        raise GeometryError("the format does not fit the image", where=path)
+    with replacing(path) as temporary:
+        if like.geometry is None:
+            steps = np.rint(values.clip(0, 1) * 65535).astype(np.uint16)
+            PIL.Image.fromarray(steps).save(temporary, format="PNG")
+        else:
+            _write_volume(temporary, values.astype(np.float32), like.geometry)
 
 
 def write_label_image(path: Path | str, labels: UInt8[np.ndarray, "*space"], like: Image) -> None:
@@ -383,16 +417,16 @@ def _some(values: np.ndarray) -> str:
     return ", ".join(str(value) for value in distinct[:6]) + (" ..." if len(distinct) > 6 else "")
 
 
-def _write_volume(path: Path, mask: np.ndarray, geometry: Geometry) -> None:
+def _write_volume(path: Path, values: np.ndarray, geometry: Geometry) -> None:
     """Write and read back: ITK reports neither a full disk nor a short write for every format."""
     sitk = simple_itk()
-    volume = sitk.GetImageFromArray(mask.astype(np.uint8))
+    volume = sitk.GetImageFromArray(values)
     volume.SetSpacing(geometry.spacing)
     volume.SetOrigin(geometry.origin)
     volume.SetDirection(geometry.direction)
     try:
         sitk.WriteImage(volume, str(path), useCompression=True)
-        whole = np.array_equal(decode(path).values[..., 0], mask)
+        whole = np.array_equal(decode(path).values[..., 0], values)
     except (RuntimeError, ReadError) as error:
         raise StorageError(
             "the volume could not be written whole", where=path.parent, remedy="check the disk"

@@ -72,7 +72,7 @@ def grown_at(
     Returns:
         The fields of :class:`Grown` in 255ths of their range; see :func:`unpack`. Memory-mapped and read-only.
     """
-    areas = [_areas(sizes, row, study.structures) for row in range(len(cases))]
+    areas = [known_shares(sizes, row) for row in range(len(cases))]
     content = {
         "format": _FORMAT,
         "cases": [(case.id, case.sha256, case.spacing) for case in cases],
@@ -89,17 +89,8 @@ def grown_at(
     def grow_case(row: int) -> np.ndarray:
         case = cases[row]
         marks = study.marks.labels(case.id, mark_set) if marked is None or marked[row] else {}
-        if not marks and not any(shares == (0.0, 0.0) for shares in areas[row]):
-            return np.zeros((3, len(study.structures), *size), dtype=np.uint8)
-        settings = study.settings.image
-        image = normalise(case.read(), settings.channels, settings.window)
-        work = working_size(image.shape[:-1], max(_SIDE, *size[-2:]))
-        edges = case.spacing or (1.0,) * len(work)
-        edges = resized_spacing(edges, image.shape[:-1], work)
-        if work != image.shape[:-1]:
-            image = resize_image(image, work)
-        marks = resize_layers(marks, work)
-        return _rows(image, marks, areas[row], study.structures, edges, tuple(size), grower)
+        growths = growths_of(study, case, marks, areas[row], grower, max(_SIDE, *size[-2:]))
+        return _rows(growths, study.structures, tuple(size))
 
     def build(path: Path) -> Mapping[str, Any]:
         write_rows(path, map(grow_case, range(len(cases))), (len(cases), 3, len(study.structures), *size), np.uint8)
@@ -125,29 +116,55 @@ def unpack(rows: UInt8[np.ndarray, "b 3 k *space"]) -> Grown:
     return Grown(share, order * _FARTHEST, certainty)
 
 
-def _rows(
-    image: Float[np.ndarray, "*image"],
-    marks: Mapping[str, np.ndarray],
+def growths_of(
+    study: Study,
+    case: Case,
+    marks: Mapping[str, Bool[np.ndarray, "*space"]],
     shares: Sequence[tuple[float, float] | None],
-    structures: Sequence[str],
-    spacing: tuple[float, ...],
-    size: tuple[int, ...],
     grower: Grower,
-) -> UInt8[np.ndarray, "3 k *size"]:
-    nothing = np.zeros(image.shape[:-1], dtype=bool)
-    growths = grower.grow(
-        {name: marks.get(name, nothing) for name in structures},
+    side: int = _SIDE,
+) -> dict[str, Growth]:
+    """Grow the marks of a case to its kept numbers, in the proportions of the original image.
+
+    Args:
+        study: the study.
+        case: one of its cases.
+        marks: of the case, as :meth:`tallymark.data.marks.MarkStore.labels` gives them.
+        shares: least and most of the image that each structure covers; None where unknown.
+        grower: of :func:`tallymark.engine.growers.grower`.
+        side: the longest in-plane side at which it is grown, in pixels; larger images are made smaller.
+
+    Returns:
+        The growth of each structure, of the shape of :func:`working_size`; empty where there is nothing to grow.
+    """
+    if not marks and (0.0, 0.0) not in shares:
+        return {}
+    settings = study.settings.image
+    image = normalise(case.read(), settings.channels, settings.window)
+    work = working_size(image.shape[:-1], side)
+    edges = resized_spacing(case.spacing or (1.0,) * len(work), image.shape[:-1], work)
+    if work != image.shape[:-1]:
+        image = resize_image(image, work)
+    marks = resize_layers(marks, work)
+    nothing = np.zeros(work, dtype=bool)
+    return grower.grow(
+        {name: marks.get(name, nothing) for name in study.structures},
         {
             name: None if share is None else (share[0] * nothing.size, share[1] * nothing.size)
-            for name, share in zip(structures, shares, strict=True)
+            for name, share in zip(study.structures, shares, strict=True)
         },
         image,
-        spacing,
-        excluded={name: marks.get(EXCLUDED, nothing) for name in structures},
+        edges,
+        excluded={name: marks.get(EXCLUDED, nothing) for name in study.structures},
     )
+
+
+def _rows(
+    growths: Mapping[str, Growth], structures: Sequence[str], size: tuple[int, ...]
+) -> UInt8[np.ndarray, "3 k *size"]:
     result = np.zeros((3, len(structures), *size), dtype=np.uint8)
     for position, name in enumerate(structures):
-        if growths[name].known:
+        if name in growths and growths[name].known:
             result[:, position] = _packed(growths[name], size)
     return result
 
@@ -160,8 +177,8 @@ def _packed(growth: Growth, size: tuple[int, ...]) -> UInt8[np.ndarray, "3 *size
     return np.asarray(np.rint(np.stack(kept).clip(0, 1) * 255), dtype=np.uint8)
 
 
-def _areas(sizes: KnownFractions, row: int, structures: Sequence[str]) -> list[tuple[float, float] | None]:
-    """Known shares of one image, least and most; None where unknown."""
+def known_shares(sizes: KnownFractions, row: int) -> list[tuple[float, float] | None]:
+    """Known shares of one image by structure, least and most; None where unknown."""
     least, most = sizes.ends()
     pairs = zip(least[row].tolist(), most[row].tolist(), strict=True)
     return [(max(low, 0.0), min(high, 1.0)) if low == low and high == high else None for low, high in pairs]

@@ -1,0 +1,176 @@
+"""How good a recovered mask is likely to be, without any mask to compare it with, and why it may not be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from tallymark.engine.config import GrownTerm
+from tallymark.engine.evidence import Evidence
+from tallymark.engine.outlines import outlines, scored
+from tallymark.measure import Overlap
+
+# More logits than any network gives: growth alone ranks.
+ALONE = 1e4
+# Below these, a person should look.
+_DISAGREE, _UNSTEADY = 0.5, 0.7
+_BINS = 512
+_HALVINGS = 30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What can be said of a recovered mask without the true one.
+
+    Args:
+        expected_iou: in [0, 1].
+        agreement: overlap (IoU) of the growth's outline with that of the networks, both of the known size; NaN where
+            there is only one of them.
+        steadiness: mean overlap of the masks that single networks and views would give.
+        reached: whether the mask has the known size, or one within the known interval.
+        reasons: in words, why a person should look at it; none where nothing speaks against it.
+    """
+
+    expected_iou: float
+    agreement: float
+    steadiness: float
+    reached: bool
+    reasons: tuple[str, ...]
+
+
+def estimates(
+    evidence: Evidence, masks: Bool[np.ndarray, "k *space"], pulls: Float[np.ndarray, " k"], grown: GrownTerm
+) -> list[Estimate]:
+    """Estimate how good the masks of an image are.
+
+    Args:
+        evidence: of the image.
+        masks: that were recovered.
+        pulls: with which they were ranked, by structure.
+        grown: settings of the growth.
+    """
+    none = np.zeros(len(masks))
+    growth, networks = (_cut(evidence, pull, grown) for pull in (none + ALONE, none))
+    views = [_cut(replace(evidence, logits=view[None]), pulls, grown) for view in evidence.logits]
+    found = []
+    for k, mask in enumerate(masks):
+        agreement = Overlap.of(growth[k], networks[k]).iou() if evidence.grew[k] else math.nan
+        pairs = [Overlap.of(one[k], other[k]).iou() for one, other in combinations(views, 2)]
+        steadiness = float(np.mean(pairs)) if pairs else math.nan
+        reached = not evidence.known[k] or evidence.least[k] <= mask.sum() <= evidence.most[k]
+        found.append(
+            Estimate(
+                expected_iou=expected_iou(agreement, steadiness, empty=bool(evidence.most[k] == 0)),
+                agreement=agreement,
+                steadiness=steadiness,
+                reached=bool(reached),
+                reasons=tuple(_reasons(evidence, k, mask, agreement, steadiness, bool(reached))),
+            )
+        )
+    return found
+
+
+def expected_iou(agreement: float, steadiness: float, *, empty: bool = False) -> float:
+    """The overlap with the true mask that is to be expected.
+
+    Args:
+        agreement: as in :class:`Estimate`.
+        steadiness: as in :class:`Estimate`.
+        empty: the number says that the structure is not there, which is then true.
+    """
+    if empty:
+        return 1.0
+    if math.isnan(agreement):
+        return 0.7 * steadiness
+    return 0.4 + 0.3 * agreement + 0.25 * steadiness
+
+
+def probability(
+    score: Float[np.ndarray, "*space"], mask: Bool[np.ndarray, "*space"], expected: float
+) -> Float[np.ndarray, "*space"]:
+    """Probability of every pixel to be of the structure, such that its sum is the size of the mask.
+
+    sigmoid(score / t + b): b makes the sum the size of the mask, and t makes the mean inside the mask what the expected
+    overlap says, 2 IoU / (1 + IoU) of masks of one size. A map of an empty mask is 0.
+
+    Args:
+        score: that ranked the pixels.
+        mask: that was recovered.
+        expected: overlap with the true mask, in [0, 1].
+
+    Returns:
+        float32 in [0, 1].
+
+    Example:
+        >>> score = np.linspace(4, -4, 100)
+        >>> soft = probability(score, score > 1, expected=0.6)
+        >>> round(float(soft.sum())), int((score > 1).sum()), round(float(soft[score > 1].mean()), 2)
+        (38, 38, 0.75)
+    """
+    count = int(mask.sum())
+    if count == 0 or count == mask.size:
+        return mask.astype(np.float32)
+    inside = 2 * expected / (1 + expected)
+    # Where a mask ends is where its scores end; far from there a pixel is as sure as can be. Scores in bins are enough
+    # to find both numbers.
+    middle = (float(score[mask].min()) + float(score[~mask].max())) / 2
+    offset = np.clip(score - middle, -30, 30)
+    counts = [np.histogram(offset[part], bins=_BINS, range=(-30, 30))[0] for part in (mask, ~mask)]
+    centres = (np.arange(_BINS) + 0.5) * 60 / _BINS - 30
+
+    def shifted(temperature: float) -> float:
+        low, high = -60.0 / temperature, 60.0 / temperature
+        for _ in range(_HALVINGS):
+            shift = (low + high) / 2
+            enough = float(((counts[0] + counts[1]) * _sigmoid(centres / temperature + shift)).sum()) >= count
+            low, high = (low, shift) if enough else (shift, high)
+        return (low + high) / 2
+
+    cold, warm = math.log(0.02), math.log(50.0)
+    for _ in range(_HALVINGS):
+        temperature = math.exp((cold + warm) / 2)
+        soft = _sigmoid(centres / temperature + shifted(temperature))
+        surer = float((counts[0] * soft).sum()) / count > inside
+        cold, warm = (math.log(temperature), warm) if surer else (cold, math.log(temperature))
+    return np.asarray(_sigmoid(offset / temperature + shifted(temperature)), dtype=np.float32)
+
+
+def _cut(evidence: Evidence, pulls: Float[np.ndarray, " k"], grown: GrownTerm) -> Bool[np.ndarray, "k *space"]:
+    return outlines([scored(evidence, pulls, reach=grown.reach, trust=grown.trust)])[0]
+
+
+def _reasons(
+    evidence: Evidence, k: int, mask: np.ndarray, agreement: float, steadiness: float, reached: bool
+) -> Sequence[str]:
+    marked, found = int(evidence.marks[k].sum()), []
+    if not evidence.known[k]:
+        found.append("no number: the networks' own outline")
+    elif evidence.most[k] == 0:
+        return [f"the number is 0, but {marked} pixels are marked"] if marked else []
+    if not reached:
+        found.append(f"number not reached: {int(mask.sum())} pixels of {int(evidence.least[k])}")
+    if marked == 0:
+        found.append("no mark: the networks alone")
+    elif evidence.known[k] and marked > evidence.most[k]:
+        found.append("more is marked than the number says")
+    if agreement < _DISAGREE:
+        found.append("networks and growth disagree")
+    if steadiness < _UNSTEADY:
+        found.append("the networks are unsure")
+    if mask.any() and _touches_border(mask):
+        found.append("touches the border of the image")
+    return found
+
+
+def _touches_border(mask: Bool[np.ndarray, "*space"]) -> bool:
+    """Whether a mask reaches the first or last row or column; the first and last planes of a stack are no border."""
+    return bool(mask[..., 0].any() or mask[..., -1].any() or mask[..., 0, :].any() or mask[..., -1, :].any())
+
+
+def _sigmoid(values: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, -80, 80))))

@@ -1,0 +1,236 @@
+"""Recover: the masks that were thrown away, for every image of a study whose number was kept."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import track
+
+from tallymark.data.atomic import write_text
+from tallymark.data.images import Image
+from tallymark.data.study import Study
+from tallymark.data.tables import write_table
+from tallymark.engine.batches import known_numbers, mark_set
+from tallymark.engine.config import GrownTerm, RunConfig
+from tallymark.engine.cross_fit import FoldRun, logits_of, plan, trained
+from tallymark.engine.estimates import estimates
+from tallymark.engine.evidence import Evidence, Gatherer
+from tallymark.engine.growers import grower
+from tallymark.engine.known_size import require_sizes, tells_size
+from tallymark.engine.model_file import Model
+from tallymark.engine.outlines import outlines, scored
+from tallymark.engine.predict import Request, numbers_of
+from tallymark.engine.recipes import resolve
+from tallymark.engine.recovered import COLUMNS, RecoveredFolder, number_rows, write_case, write_sheets
+from tallymark.engine.recovery_check import Check, check_recovered
+from tallymark.engine.task import study_task
+from tallymark.errors import ConfigError, StudyError
+
+PULL = 8.0
+"""Logits that a place in the order of growth is worth, unless said otherwise: see docs/results/recover.md."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """The masks that were given back.
+
+    Args:
+        folder: where they lie.
+        pull: what a place in the order of growth weighed, in logits.
+        cases: one row a case and structure, the worst first; see :data:`tallymark.engine.recovered.COLUMNS`.
+        numbers: one row a case and statistic: measured on the recovered mask, and kept.
+        check: against full masks, where that was asked for.
+    """
+
+    folder: RecoveredFolder
+    pull: float
+    cases: pd.DataFrame
+    numbers: pd.DataFrame
+    check: Check | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """What ``--json`` prints and ``summary.json`` holds."""
+        rows = self.cases
+        counted = {
+            "cases": int(rows["id"].nunique()),
+            "to_look_at": int(rows["reasons"].ne("").sum()),
+            "number_not_reached": int((~rows["reached"]).sum()),
+            "without_number": int((~rows["known"]).sum()),
+            "without_marks": int((rows["marked_pixels"] == 0).sum()),
+        }
+        expected = rows[rows["pixels"] > 0].groupby("structure", sort=False)["expected_iou"].mean()
+        return {
+            "out": str(self.folder.root),
+            **counted,
+            "pull": self.pull,
+            "expected_iou": {str(name): round(float(value), 4) for name, value in expected.items()},
+            "check": None if self.check is None else self.check.summary(),
+        }
+
+
+def recover(
+    study: Study | Path | str,
+    *,
+    marks: str | None = None,
+    numbers: str | None = None,
+    profile: str = "small",
+    folds: int = 3,
+    seed: int = 0,
+    out: Path | str,
+    runs: Path | str | None = None,
+    pull: float = PULL,
+    file: Path | None = None,
+    settings: Sequence[str] = (),
+    check: bool = False,
+    console: Console | None = None,
+) -> Recovery:
+    """Give back the lost masks of a study: of every image whose number was kept, and of exactly that number.
+
+    Groups of cases are dealt to folds, and each fold is seen by a network that was trained on the others (recipe
+    ``grow``), so that no image is outlined by a network that learned from it. Network and growth together rank the
+    pixels of the image, and as many of them as the number says are the mask, the marked ones in any case. No full mask
+    is read on the way. A second call continues where the first was stopped.
+
+    Args:
+        study: the study or its folder.
+        marks: the mark set; None: the only one there is.
+        numbers: the number variant; None: recorded, or the only simulated one.
+        profile: of the networks, ``small`` or ``paper``.
+        folds: how many parts the study is dealt to, each seen by a network of its own; at least 2.
+        seed: of the networks.
+        out: where masks, maps and tables go; a new folder, or one that a recovery was written to before.
+        runs: holds the run of every fold, under names made of their content; None: ``runs`` in ``out``.
+        pull: logits that a place in the order of growth is worth.
+        file: a TOML file with more settings of the runs.
+        settings: ``section.key=value`` strings for the runs.
+        check: compare with the full masks of the study afterwards; they are not read otherwise.
+        console: where progress is shown; None: nowhere.
+
+    Returns:
+        What was recovered, as it lies in ``out``.
+
+    Raises:
+        ConfigError: a setting is wrong, or the folder holds something else.
+        StudyError: no number tells the size of a structure, no such marks, or more folds than groups.
+        StorageError: the disk is full or read-only; what is there is kept, and a second call continues.
+
+    Source: ours. Cross-fitting after Chernozhukov et al. 2018, doi 10.1111/ectj.12097.
+    """
+    study = study if isinstance(study, Study) else Study.open(Path(study))
+    config = resolve("grow", profile, seed=seed, marks=marks, numbers=numbers, file=file, settings=settings)
+    marks = mark_set(study, config.data.marks)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"marks": marks})})
+    _check_study(study, config, check=check)
+    folder = RecoveredFolder(Path(out))
+    planned = plan(study, config, folds, Path(runs) if runs is not None else folder.runs)
+    folder.begin({"study": study.settings.name, "marks": marks, "folds": folds, "seed": seed, "profile": profile})
+
+    def say(words: str) -> None:
+        if console is not None:
+            console.print(words, highlight=False, markup=False)
+
+    models = []
+    for run in planned:
+        there = run.folder.model_file.exists()
+        say(f"fold {run.fold.number} of {folds}: {'its network is there' if there else 'training without it'}")
+        models.append(trained(study, run, settings, file, console))
+    gatherer = Gatherer(study, known_numbers(study, config), marks, grower(config.losses.grown), folder.growth)
+
+    say("outlining")
+    pulls = np.full(len(study.structures), float(pull))
+    rows, measured = [], []
+    groups = _by_group(planned, models, gatherer)
+    for group in _tracked(groups, len({case.group for case in study.cases}), console):
+        for outlined in _outlined(group, pulls, config.losses.grown, gatherer, folder):
+            rows += outlined[0]
+            measured += outlined[1]
+    cases = _worst_first(pd.DataFrame(rows, columns=list(COLUMNS)))
+    of_numbers = pd.DataFrame(measured)
+    write_sheets(folder, study, marks, cases)
+    write_table(folder.numbers_file, of_numbers)
+    write_table(folder.cases_file, cases)
+    compared = check_recovered(study, folder, cases) if check else None
+    recovery = Recovery(folder, pull, cases, of_numbers, compared)
+    # Written last: a folder with a summary is complete.
+    write_text(folder.summary_file, json.dumps(recovery.summary(), indent=2) + "\n")
+    return recovery
+
+
+def _tracked(
+    groups: Iterable[list[tuple[FoldRun, Image, Evidence]]], count: int, console: Console | None
+) -> Iterable[list[tuple[FoldRun, Image, Evidence]]]:
+    if console is None or not console.is_terminal:
+        return groups
+    return track(groups, "outlining", count, console=console, transient=True)
+
+
+def _by_group(
+    planned: Sequence[FoldRun], models: Sequence[Model], gatherer: Gatherer
+) -> Iterator[list[tuple[FoldRun, Image, Evidence]]]:
+    """The cases of one group after the other; only one group is in memory at a time."""
+    for run, model in zip(planned, models, strict=True):
+        cases = sorted(run.cases, key=lambda case: case.group)
+        for _, group in itertools.groupby(cases, key=lambda case: case.group):
+            found = []
+            for case in group:
+                image = case.read()
+                found.append((run, image, gatherer.gather(case, image, logits_of(run, model, case, image))))
+            yield found
+
+
+def _outlined(
+    group: Sequence[tuple[FoldRun, Image, Evidence]],
+    pulls: Float[np.ndarray, " k"],
+    grown: GrownTerm,
+    gatherer: Gatherer,
+    folder: RecoveredFolder,
+) -> Iterator[tuple[list[dict[str, object]], list[dict[str, object]]]]:
+    """Masks, maps and rows of the cases of a group."""
+    task = study_task(gatherer.study)
+    ranked = [scored(evidence, pulls, reach=grown.reach, trust=grown.trust) for _, _, evidence in group]
+    for (run, image, evidence), score, masks in zip(group, ranked, outlines(ranked), strict=True):
+        judged = estimates(evidence, masks, pulls, grown)
+        rows = write_case(folder, image, evidence, masks, score.score, judged, task)
+        case = evidence.case
+        named = dict(zip(task.structures, masks, strict=True))
+        measured = numbers_of(Request(case.id, case.image, case.spacing), image, named, task)
+        yield [row | {"fold": run.fold.number} for row in rows], number_rows(case.id, measured, gatherer.numbers, task)
+
+
+def _worst_first(cases: pd.DataFrame) -> pd.DataFrame:
+    return cases.sort_values(["expected_iou", "id"], kind="stable", ignore_index=True)
+
+
+def _check_study(study: Study, config: RunConfig, *, check: bool) -> None:
+    """Refuse, before anything is trained, what would fail after it."""
+    require_sizes(study_task(study))
+    sized = {each.name for each in study.statistics if any(tells_size(each, name) for name in study.structures)}
+    numbers = known_numbers(study, config)
+    known = (number for (_, name), number in numbers.items() if name in sized)
+    if all(math.isnan(end) for number in known for end in (number.value, number.low, number.high)):
+        raise StudyError(
+            "no image has a number that tells the size of a structure",
+            where=study.folder / "statistics.csv",
+            found=f"{len(numbers)} numbers of images",
+            expected=f"a number of {' or '.join(sorted(sized))}",
+            remedy="add the numbers that were kept, or name another variant with --numbers",
+        )
+    if config.data.fold is not None:
+        raise ConfigError(
+            "recover deals the folds itself",
+            where="key data.fold",
+            found=config.data.fold,
+            remedy="say how many with --folds",
+        )
+    if check and not any(study.truth.has(case.id, name) for case in study.cases for name in study.structures):
+        raise StudyError("there is no full mask to check with", where=study.folder / "truth.csv")

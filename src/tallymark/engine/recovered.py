@@ -1,0 +1,242 @@
+"""What a recovery leaves behind: masks, maps of confidence, tables, and pictures for a person to look at."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from tallymark.data.atomic import write_text
+from tallymark.data.images import Image, normalise, read_mask, write_map, write_mask
+from tallymark.data.study import Number, Study
+from tallymark.engine.estimates import Estimate, probability
+from tallymark.engine.evidence import Evidence
+from tallymark.engine.predict import Request, mask_file
+from tallymark.engine.task import Task, study_task
+from tallymark.errors import ConfigError
+from tallymark.pictures import Panel, enlargement, overlay, overlay_sheet
+
+_SHOWN = 12
+COLUMNS = (
+    "id",
+    "group",
+    "fold",
+    "structure",
+    "expected_iou",
+    "reasons",
+    "known",
+    "reached",
+    "pixels",
+    "least_pixels",
+    "most_pixels",
+    "marked_pixels",
+    "agreement",
+    "steadiness",
+    "mask",
+    "confidence",
+)
+
+
+@dataclass(frozen=True)
+class RecoveredFolder:
+    """The paths inside the folder of a recovery; nothing is opened or made until it is asked for.
+
+    Args:
+        root: the folder.
+    """
+
+    root: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """What was asked for; written first: such a folder is a recovery's own."""
+        return self.root / "recovery.json"
+
+    @property
+    def summary_file(self) -> Path:
+        """Written last: all is there."""
+        return self.root / "summary.json"
+
+    @property
+    def cases_file(self) -> Path:
+        """One row a case and structure, the worst first."""
+        return self.root / "cases.csv"
+
+    @property
+    def numbers_file(self) -> Path:
+        """Measured on the recovered masks, beside what was kept."""
+        return self.root / "numbers.csv"
+
+    @property
+    def check_file(self) -> Path:
+        """Against full masks, case by case."""
+        return self.root / "check.csv"
+
+    @property
+    def worst_file(self) -> Path:
+        """A sheet of the cases to look at first."""
+        return self.root / "worst.png"
+
+    @property
+    def typical_file(self) -> Path:
+        """A sheet of cases from the middle of the list."""
+        return self.root / "typical.png"
+
+    @property
+    def runs(self) -> Path:
+        """The run of every fold."""
+        return self.root / "runs"
+
+    @property
+    def growth(self) -> Path:
+        """The growth of every case."""
+        return self.root / "growth"
+
+    def mask(self, request: Request, structure: str, task: Task) -> Path:
+        """As :func:`tallymark.engine.predict.mask_file`."""
+        return mask_file(self.root, request, structure, task)
+
+    def confidence(self, request: Request, structure: str, task: Task) -> Path:
+        """Beside the masks, under the same name."""
+        return self.root / "confidence" / self.mask(request, structure, task).name
+
+    def begin(self, asked: Mapping[str, object]) -> None:
+        """Claim the folder, and take away what would say that it is complete.
+
+        Args:
+            asked: what is to be recovered.
+
+        Raises:
+            ConfigError: the folder holds something that is no recovery.
+            StorageError: it cannot be written.
+        """
+        if self.root.exists() and not self.settings_file.exists() and any(self.root.iterdir()):
+            raise ConfigError(
+                "this folder holds something that no recovery wrote, and it would be written over",
+                where=self.root,
+                found=next(self.root.iterdir()).name,
+                remedy="choose a new folder with --out",
+            )
+        write_text(self.settings_file, json.dumps(dict(asked), indent=2) + "\n")
+        for file in (self.summary_file, self.cases_file, self.numbers_file, self.check_file):
+            file.unlink(missing_ok=True)
+
+
+def write_case(
+    folder: RecoveredFolder,
+    image: Image,
+    evidence: Evidence,
+    masks: Bool[np.ndarray, "k *space"],
+    score: Float[np.ndarray, "k *space"],
+    estimates: Sequence[Estimate],
+    task: Task,
+) -> list[dict[str, object]]:
+    """Write the masks and the maps of one image.
+
+    Args:
+        folder: of the recovery.
+        image: of the case.
+        evidence: of the case.
+        masks: that were recovered.
+        score: that ranked the pixels.
+        estimates: of every mask.
+        task: names the structures.
+
+    Returns:
+        Its rows of ``cases.csv``, one a structure.
+    """
+    case = evidence.case
+    request = Request(case.id, case.image, case.spacing)
+    rows: list[dict[str, object]] = []
+    for k, structure in enumerate(task.structures):
+        estimate = estimates[k]
+        paths = folder.mask(request, structure, task), folder.confidence(request, structure, task)
+        write_mask(paths[0], masks[k], image)
+        write_map(paths[1], probability(score[k], masks[k], estimate.expected_iou), image)
+        rows.append(
+            {
+                "id": case.id,
+                "group": case.group,
+                "structure": structure,
+                "expected_iou": round(estimate.expected_iou, 4),
+                "reasons": "; ".join(estimate.reasons),
+                "known": bool(evidence.known[k]),
+                "reached": estimate.reached,
+                "pixels": int(masks[k].sum()),
+                "least_pixels": _whole(evidence.least[k]),
+                "most_pixels": _whole(min(evidence.most[k], masks[k].size)),
+                "marked_pixels": int(evidence.marks[k].sum()),
+                "agreement": round(estimate.agreement, 4),
+                "steadiness": round(estimate.steadiness, 4),
+                "mask": paths[0].relative_to(folder.root).as_posix(),
+                "confidence": paths[1].relative_to(folder.root).as_posix(),
+            }
+        )
+    return rows
+
+
+def number_rows(
+    case_id: str,
+    measured: Mapping[str, float],
+    kept: Mapping[tuple[str, str], Number],
+    task: Task,
+) -> list[dict[str, object]]:
+    """What an image's masks measure, beside what was kept, in the units of the study's table."""
+    rows: list[dict[str, object]] = []
+    for statistic in task.statistics:
+        number = kept.get((case_id, statistic.name))
+        ends = (math.nan,) * 3 if number is None else (number.value, number.low, number.high)
+        value, low, high = (end / statistic.scale for end in ends)
+        rows.append(
+            {
+                "id": case_id,
+                "statistic": statistic.name,
+                "recovered": measured[statistic.name],
+                "kept": value,
+                "low": low,
+                "high": high,
+                "unit": statistic.unit,
+            }
+        )
+    return rows
+
+
+def write_sheets(folder: RecoveredFolder, study: Study, mark_set: str, cases: pd.DataFrame) -> None:
+    """Two pages for a person: the cases to look at first, and some from the middle of the list.
+
+    Args:
+        folder: of the recovery, with its masks.
+        study: the study.
+        mark_set: of the marks to be drawn.
+        cases: the worst first.
+    """
+    middle = max(0, (len(cases) - _SHOWN) // 2)
+    for path, rows in ((folder.worst_file, cases[:_SHOWN]), (folder.typical_file, cases[middle : middle + _SHOWN])):
+        panels = [_panel(folder, study, mark_set, row) for _, row in rows.iterrows()]
+        overlay_sheet(panels, path, columns=4)
+
+
+def _panel(folder: RecoveredFolder, study: Study, mark_set: str, row: pd.Series) -> Panel:
+    case, task = study.case(str(row["id"])), study_task(study)
+    image = normalise(case.read(), task.image_channels, task.window)
+    marks = study.marks.labels(case.id, mark_set)
+    nothing = np.zeros(image.shape[:-1], dtype=bool)
+    request = Request(case.id, case.image, case.spacing)
+    picture = overlay(
+        image,
+        np.stack([read_mask(folder.mask(request, name, task)) for name in task.structures]),
+        marks=np.stack([marks.get(name, nothing) for name in task.structures]),
+        enlarge=enlargement(image.shape[:-1]),
+    )
+    named = f"{case.id}, {row['structure']}" if len(task.structures) > 1 else case.id
+    return Panel(picture, f"{named}\nexpected IoU {row['expected_iou']:.2f}\n{row['reasons']}")
+
+
+def _whole(pixels: float) -> int | None:
+    return int(pixels) if math.isfinite(pixels) else None

@@ -1,0 +1,293 @@
+"""Recovered masks: of exactly their number, on the original grid, by networks that have not seen their image."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tallymark.data.images import read_image, read_mask
+from tallymark.data.marks import EXCLUDED
+from tallymark.data.study import NumberRow, Study
+from tallymark.datasets.pairs import import_pairs, parse_codes
+from tallymark.datasets.weaken import weaken
+from tallymark.engine import cross_fit
+from tallymark.engine.evidence import sizes_of
+from tallymark.engine.outlines import Scored, outlines
+from tallymark.engine.recover import recover
+from tallymark.engine.task import study_task
+from tallymark.errors import ConfigError, StudyError
+from tiny import TINY
+
+SPACING = (0.7, 0.8, 3.0)  # x, y, z, as SimpleITK has it
+SETTINGS = (*TINY, "optim.epochs=2", "losses.grown.warmup=0.5", "losses.grown.cost=euclidean", "optim.ema_decay=0.5")
+
+
+@pytest.fixture(scope="module")
+def recovered(finished_study: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A recovery in two folds, with the study that it is of; made once."""
+    root = tmp_path_factory.mktemp("recovered")
+    shutil.copytree(finished_study.parent, root / "phantoms")
+    study = Study.open(root / "phantoms" / "study")
+    return study, recover(study, marks="e8", folds=2, out=root / "out", settings=SETTINGS, check=True)
+
+
+def test_every_mask_has_exactly_its_number_on_the_grid_of_its_image(recovered) -> None:
+    study, recovery = recovered
+    for case in study.cases:
+        mask = read_mask(recovery.folder.root / "masks" / f"{case.id}.png")
+        assert mask.shape == read_image(case.image).space
+        truth = study.truth.mask(case, "lesion")  # the numbers are exact
+        assert mask.sum() == truth.sum()
+        marks = study.marks.labels(case.id, "e8").get("lesion")
+        assert marks is None or mask[marks].all()
+    assert recovery.cases["reached"].all()
+    assert sorted(recovery.cases["id"]) == sorted(case.id for case in study.cases)
+    assert recovery.cases["expected_iou"].is_monotonic_increasing
+    assert np.allclose(recovery.numbers["recovered"], recovery.numbers["kept"], atol=1e-9)
+
+
+def test_a_map_of_confidence_sums_to_the_number_and_is_surest_inside(recovered) -> None:
+    _, recovery = recovered
+    row = recovery.cases[recovery.cases["pixels"] > 0].iloc[0]
+    path = recovery.folder.root / row["confidence"]
+    soft = read_image(path).pixels[..., 0].astype(float) / 65535
+    mask = read_mask(recovery.folder.root / row["mask"])
+    assert soft.sum() == pytest.approx(mask.sum(), rel=0.02)
+    iou = row["expected_iou"]
+    assert soft[mask].mean() == pytest.approx(2 * iou / (1 + iou), abs=0.02)
+
+
+def test_no_image_is_outlined_by_a_network_that_learned_from_its_group(study, tmp_path, monkeypatch) -> None:
+    learned: dict[str, set[str]] = {}
+    asked: dict[str, set[str]] = {}
+    train, look = cross_fit.train, cross_fit.logits_of
+
+    def noted_training(at, **arguments):
+        config = cross_fit.Fold.parse(arguments["settings"][-1].removeprefix("data.fold="))
+        learned[str(arguments["out"])] = {case.group for case in at.fold(config).split("train")}
+        assert not at.fold(config).split("select")
+        return train(at, **arguments)
+
+    def noted_look(run, model, case, image):
+        asked.setdefault(str(run.folder.root), set()).add(case.group)
+        return look(run, model, case, image)
+
+    monkeypatch.setattr(cross_fit, "train", noted_training)
+    monkeypatch.setattr("tallymark.engine.recover.logits_of", noted_look)
+    recover(study, folds=3, out=tmp_path / "out", settings=SETTINGS)
+    groups = {case.group for case in Study.open(study).cases}
+    assert len(learned) == 3
+    assert set.union(*asked.values()) == groups
+    for run in asked:
+        assert not asked[run] & learned[run]
+        assert asked[run] | learned[run] == groups
+
+
+def test_no_full_mask_is_read_unless_a_check_is_asked_for(study, tmp_path) -> None:
+    (study / "truth.csv").unlink()
+    shutil.rmtree(study.parent / "source" / "masks")
+    recovery = recover(study, folds=2, out=tmp_path / "out", settings=SETTINGS)
+    assert recovery.check is None
+    with pytest.raises(StudyError, match="no full mask"):
+        recover(study, folds=2, out=tmp_path / "out", settings=SETTINGS, check=True)
+
+
+def test_a_check_tells_the_overlap_and_how_well_it_was_foreseen(recovered) -> None:
+    study, recovery = recovered
+    table = pd.read_csv(recovery.folder.check_file, dtype={"id": str})
+    row = table[table["true_pixels"] > 0].iloc[0]
+    mask = read_mask(recovery.folder.root / "masks" / f"{row['id']}.png")
+    truth = study.truth.mask(study.case(row["id"]), "lesion")
+    assert row["iou"] == pytest.approx((mask & truth).sum() / (mask | truth).sum())
+    scores = recovery.check.summary()["lesion"]
+    there = table[table["true_pixels"] > 0]
+    assert scores["iou_per_image"] == pytest.approx(there["iou"].mean())
+    assert scores["mean_absolute_error"] == pytest.approx((there["iou"] - there["expected_iou"]).abs().mean())
+    assert sum(part["images"] for part in scores["calibration"]) == len(there)
+    assert json.loads(recovery.folder.summary_file.read_text())["check"]["lesion"] == scores
+
+
+@pytest.mark.full
+def test_a_recovery_that_was_killed_goes_on_where_it_was(study, tmp_path) -> None:
+    out = tmp_path / "out"
+    words = [word for setting in (*SETTINGS, "optim.epochs=8") for word in ("--set", setting)]
+    command = [sys.executable, "-m", "tallymark", "recover", str(study), "--out", str(out), "--folds", "2", *words]
+    first = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (checkpoints := list(out.glob("runs/*/checkpoints/last.ckpt"))) and time.monotonic() < deadline:
+        assert first.poll() is None, "it was done before it could be killed"
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert not (out / "summary.json").exists()
+    before = checkpoints[0].stat().st_mtime_ns
+    whole = recover(study, folds=2, out=tmp_path / "whole", settings=(*SETTINGS, "optim.epochs=8"))
+    again = recover(study, folds=2, out=out, settings=(*SETTINGS, "optim.epochs=8"))
+    assert checkpoints[0].stat().st_mtime_ns >= before
+    assert sorted(path.name for path in (out / "runs").iterdir()) == sorted(
+        path.name for path in (tmp_path / "whole" / "runs").iterdir()
+    )
+    pd.testing.assert_frame_equal(again.cases, whole.cases)
+
+
+def test_finished_folds_are_not_trained_again(recovered, monkeypatch) -> None:
+    study, recovery = recovered
+
+    def refuse(*arguments, **named):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(cross_fit, "train", refuse)
+    again = recover(study, marks="e8", folds=2, out=recovery.folder.root, settings=SETTINGS, check=True)
+    pd.testing.assert_frame_equal(again.cases, recovery.cases)
+    other = recover(study, marks="e8", folds=2, out=recovery.folder.root, settings=SETTINGS, pull=0.5)
+    assert other.pull == 0.5
+    assert not other.cases["expected_iou"].equals(recovery.cases["expected_iou"])
+
+
+def test_intervals_zeros_small_numbers_and_missing_ones(study, tmp_path) -> None:
+    opened = Study.open(study)
+    name = opened.statistics[0].name
+    with_marks = [case for case in opened.cases if opened.marks.labels(case.id, "e8")]
+    with_marks.sort(key=lambda case: -opened.marks.labels(case.id, "e8")["lesion"].sum())
+    tiny, interval, zero, missing, *others = with_marks
+    rows = [
+        NumberRow(interval.id, name, low=0.2, high=0.3),
+        NumberRow(zero.id, name, value=0.0),
+        NumberRow(tiny.id, name, value=1e-6),
+        *(NumberRow(case.id, name, value=0.1) for case in others),
+    ]
+    opened.add_numbers(rows, "as kept")
+    recovery = recover(opened, numbers="as kept", folds=2, out=tmp_path / "out", settings=SETTINGS)
+    found = recovery.cases.set_index("id")
+    pixels = 48 * 48
+    assert math.ceil(0.2 * pixels - 0.5) <= found.loc[interval.id, "pixels"] <= math.floor(0.3 * pixels + 0.5)
+    assert found.loc[zero.id, "pixels"] == 0
+    assert "the number is 0" in found.loc[zero.id, "reasons"]
+    assert found.loc[tiny.id, "pixels"] == 1
+    assert "more is marked than the number says" in found.loc[tiny.id, "reasons"]
+    assert not found.loc[missing.id, "known"]
+    assert "no number" in found.loc[missing.id, "reasons"]
+    assert (found.loc[[case.id for case in others], "pixels"] == round(0.1 * pixels)).all()
+
+
+def test_what_would_fail_after_hours_is_refused_at_once(study, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(cross_fit, "train", None)
+    with pytest.raises(StudyError, match=r"no mark set 'other'.*found e8"):
+        recover(study, marks="other", out=tmp_path / "out")
+    with pytest.raises(StudyError, match=r"more folds than groups.*99 folds.*--folds"):
+        recover(study, folds=99, out=tmp_path / "out")
+    with pytest.raises(ConfigError, match="no such fold"):
+        recover(study, folds=1, out=tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"key data\.fold: recover deals the folds itself"):
+        recover(study, out=tmp_path / "out", settings=("data.fold=1/2",))
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "precious.png").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"no recovery wrote.*precious\.png"):
+        recover(study, out=full)
+    opened = Study.open(study)
+    opened.add_numbers([NumberRow(opened.cases[0].id, opened.statistics[0].name)], "lost")
+    with pytest.raises(StudyError, match="no image has a number"):
+        recover(opened, numbers="lost", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_size_of_a_volume_is_counted_in_double_precision(study) -> None:
+    opened = Study.open(study)
+    case, name = opened.cases[0], opened.statistics[0].name
+    share = 33_333_333 / 100_000_000  # single precision is off by one voxel
+    numbers = {(case.id, name): NumberRow(case.id, name, value=share).canonical(1.0)}
+    least, most = sizes_of(case, (10_000, 10_000), numbers, study_task(opened)).ends()
+    assert round(float(least[0, 0]) * 100_000_000) == round(float(most[0, 0]) * 100_000_000) == 33_333_333
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    """Volumes of two boxes that touch, in a geometry that a mask must keep."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        labels = np.zeros((8, 16, 20), dtype=np.uint8)
+        labels[1:5, 3:12, 2 + index % 3 : 9] = 1
+        labels[1:5, 3:12, 9:15] = 2
+        pixels = (60 * labels + rng.normal(40, 5, labels.shape)).clip(0, 255).astype(np.uint8)
+        for folder, array in (("images", pixels), ("masks", labels)):
+            volume = SimpleITK.GetImageFromArray(array)
+            volume.SetSpacing(SPACING)
+            volume.SetOrigin((10.0, -20.0, 5.0))
+            volume.SetDirection((-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
+            SimpleITK.WriteImage(volume, str(tmp_path / folder / f"case{index}.nii.gz"))
+    codes = parse_codes("left=1,right=2")
+    import_pairs(tmp_path / "images", tmp_path / "masks", tmp_path / "study", codes=codes)
+    weaken(Study.open(tmp_path / "study"), marks="erosion:10%", mark_set="e10")
+    return tmp_path / "study"
+
+
+def test_volumes_of_several_structures_never_overlap_and_keep_their_geometry(volumes, tmp_path) -> None:
+    study = Study.open(volumes)
+    small = (*SETTINGS, "data.size=[8,16,16]", "optim.batch_size=2")
+    recovery = recover(study, folds=2, out=tmp_path / "out", settings=small)
+    for case in study.cases:
+        image = SimpleITK.ReadImage(str(case.image))
+        masks = []
+        for name in ("left", "right"):
+            written = SimpleITK.ReadImage(str(tmp_path / "out" / "masks" / f"{case.id}_{name}.nii.gz"))
+            soft = SimpleITK.ReadImage(str(tmp_path / "out" / "confidence" / f"{case.id}_{name}.nii.gz"))
+            for geometry in ("GetSize", "GetOrigin", "GetDirection", "GetSpacing"):
+                assert getattr(written, geometry)() == pytest.approx(getattr(image, geometry)())
+                assert getattr(soft, geometry)() == pytest.approx(getattr(image, geometry)())
+            masks.append(SimpleITK.GetArrayFromImage(written) > 0)
+            assert masks[-1].sum() == study.truth.mask(case, name).sum()
+            assert masks[-1][study.marks.labels(case.id, "e10")[name]].all()
+            assert SimpleITK.GetArrayFromImage(soft).min() >= 0
+            assert SimpleITK.GetArrayFromImage(soft).max() <= 1
+        assert not (masks[0] & masks[1]).any()
+    assert len(recovery.cases) == 12
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), counts=st.tuples(st.integers(0, 20), st.integers(1, 20)))
+def test_masks_that_compete_keep_their_sizes_their_marks_and_no_pixel_of_each_other(seed, counts) -> None:
+    rng = np.random.default_rng(seed)
+    score = rng.normal(size=(2, 7, 8)).astype(np.float32)
+    forced, barred = np.zeros((2, 2, 7, 8), dtype=bool)
+    forced[0, 0, 0] = forced[1, 6, 7] = barred[:, 3, 3] = True
+    sizes = np.array(counts, dtype=float)
+    both = outlines([Scored(score, sizes, sizes, forced, barred)])[0]
+    assert both.sum(axis=(1, 2)).tolist() == list(counts)
+    assert not both.all(axis=0).any()
+    assert not both[barred].any()
+    assert both[1, 6, 7]
+    assert both[0, 0, 0] or counts[0] == 0
+    # Stable: no free pixel that a structure would rather have than one of its own.
+    free = ~both.any(axis=0) & ~barred[0]
+    for mask, ranked, own in zip(both, score, forced, strict=True):
+        if (mask & ~own).any() and free.any():
+            assert ranked[mask & ~own].min() >= ranked[free].max()
+
+
+def test_where_too_little_is_free_the_number_is_not_reached_and_the_table_says_so(study, tmp_path) -> None:
+    opened = Study.open(study)
+    case = next(case for case in opened.cases if opened.marks.labels(case.id, "e8"))
+    walls = np.ones((48, 48), dtype=bool) & ~opened.marks.labels(case.id, "e8")["lesion"]
+    opened.marks.add_raster(case.id, "e8", EXCLUDED, walls, origin="simulated")
+    recovery = recover(opened, folds=2, out=tmp_path / "out", settings=SETTINGS)
+    row = recovery.cases.set_index("id").loc[case.id]
+    assert not row["reached"]
+    assert row["pixels"] == row["marked_pixels"]
+    assert f"number not reached: {row['pixels']} pixels of" in row["reasons"]
