@@ -1,8 +1,10 @@
 """Twenty annotators at once: how long a stroke takes from being sent to being on the disk.
 
-Run ``python benchmarks/marking.py [--annotators 20] [--strokes 60]``. A server is started as its users start it, on a
-study of synthetic images; each annotator is a connection of its own that sends a stroke, waits for the answer, and
-after the pause of a quick reader sends the next. Every acknowledged stroke is then looked for in the file.
+Run ``python benchmarks/marking.py [--annotators 20] [--images 30]``. A server is started as a team starts it, on a
+study of synthetic ultrasound-like images with their numbers. Each annotator is a connection of its own that does what
+the page does: asks what comes next, fetches images ahead with all their samples, sends a stroke, waits until it is
+saved, asks for the grown shape, sends the visit, and goes on after a pause, so that an image takes about two seconds.
+Every acknowledged stroke is then looked for in the file.
 """
 
 from __future__ import annotations
@@ -10,112 +12,135 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import PIL.Image
 
-from tallymark.data.study import Case, Study, StudySettings
-from tallymark.marking.settings import case_key
+from tallymark.data.study import Study
+from tallymark.datasets.pairs import import_pairs
+from tallymark.datasets.phantom import write_phantoms
+from tallymark.datasets.weaken import weaken
 from tallymark.marking.team import Team
 
 PASSWORD = "correct horse battery"
 PORT = 8690
+AHEAD = 5
 
 
-def make_study(folder: Path, images: int) -> Study:
-    """Noise; what is on an image does not matter here."""
-    rng = np.random.default_rng(0)
-    cases = []
-    for number in range(images):
-        PIL.Image.fromarray(rng.integers(0, 256, (512, 512), np.uint8)).save(folder / f"{number}.png")
-        cases.append(Case(str(number), folder / f"{number}.png", split="train"))
-    return Study.create(folder / "study", StudySettings(name="load", structures=("lesion",)), cases)
+def make_study(folder: Path, images: int, side: int) -> Study:
+    """Synthetic ultrasound-like images with their exact numbers."""
+    write_phantoms(folder / "source", count=images, seed=0, size=side)
+    import_pairs(folder / "source" / "images", folder / "source" / "masks", folder / "study")
+    study = Study.open(folder / "study")
+    weaken(study, marks="erosion:8%", mark_set="e8")
+    return study
 
 
 class Annotator(threading.Thread):
-    """One connection that signs in, then sends strokes."""
+    """One connection that signs in, then marks."""
 
-    def __init__(self, name: str, keys: list[str], strokes: int, pause: float, ready: threading.Barrier) -> None:
+    def __init__(self, name: str, images: int, side: int, pause: float, ready: threading.Barrier) -> None:
         super().__init__(daemon=True)
-        self.user, self.keys, self.strokes, self.pause, self.ready = name, keys, strokes, pause, ready
-        self.seconds: list[float] = []
+        self.user, self.images, self.side, self.pause, self.ready = name, images, side, pause, ready
+        self.seconds: dict[str, list[float]] = {"saving a stroke": [], "an image": [], "its grown shape": []}
         self.saved: list[str] = []
+        self.connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+        self.headers = {"content-type": "application/json", "origin": f"http://127.0.0.1:{PORT}"}
+        self.headers["accept-encoding"] = "gzip"
+
+    def ask(self, path: str, body: object | None = None) -> bytes:
+        """The content of an answer."""
+        method = "GET" if body is None else "POST"
+        self.connection.request(method, path, None if body is None else json.dumps(body), self.headers)
+        answer = self.connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status} {content[:200]!r}")
+        if cookie := answer.getheader("set-cookie"):
+            self.headers["cookie"] = cookie.split(";")[0]
+        return content
+
+    def timed(self, what: str, path: str, body: object | None = None) -> bytes:
+        """The same, with the time kept."""
+        started = time.perf_counter()
+        content = self.ask(path, body)
+        self.seconds[what].append(time.perf_counter() - started)
+        return content
 
     def run(self) -> None:
-        """Sign in, wait for all others, send."""
-        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
-        headers = {"content-type": "application/json", "origin": f"http://127.0.0.1:{PORT}"}
-
-        def ask(path: str, body: object | None = None) -> dict[str, object]:
-            method = "GET" if body is None else "POST"
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            content = answer.read()
-            if answer.status != 200:
-                raise RuntimeError(f"{path}: {answer.status} {content[:200]!r}")
-            if cookie := answer.getheader("set-cookie"):
-                headers["cookie"] = cookie.split(";")[0]
-            document: dict[str, object] = json.loads(content)
-            return document
-
-        ask("/api/login", {"user": self.user, "password": PASSWORD})
-        headers["x-tallymark-csrf"] = str(ask("/api/session")["csrf"])
+        """Sign in, wait for all others, mark."""
+        self.ask("/api/login", {"user": self.user, "password": PASSWORD})
+        self.headers["x-tallymark-csrf"] = str(json.loads(self.ask("/api/session"))["csrf"])
         rng = np.random.default_rng(abs(hash(self.user)) % 2**32)
+        fetched: set[str] = set()
         self.ready.wait(timeout=60)
-        for number in range(self.strokes):
-            points = (rng.random(2) * 400 + 50 + np.cumsum(rng.normal(0, 3, (60, 2)), axis=0)).round(2).tolist()
-            event = {"id": str(uuid4()), "case": self.keys[number % len(self.keys)], "kind": "stroke", "structure": 0}
-            event |= {"points": points, "width": 9, "plane": None, "filled": False}
-            ask(f"/api/cases/{event['case']}")  # the image is on the screen before it is marked
-            started = time.perf_counter()
-            saved = ask("/api/marks", {"events": [event]})["saved"]
-            self.seconds.append(time.perf_counter() - started)
+        for _ in range(self.images):
+            keys = [each["key"] for each in json.loads(self.ask("/api/next", {"count": AHEAD}))["next"]]
+            if not keys:
+                break
+            for key in keys:
+                if key not in fetched:
+                    fetched.add(key)
+                    self.ask(f"/api/cases/{key}")
+                    self.timed("an image", f"/api/cases/{key}/planes/0")
+            time.sleep(self.pause * rng.uniform(0.5, 1.5))
+            walk = np.cumsum(rng.normal(0, self.side / 170, (60, 2)), axis=0)
+            event: dict[str, Any] = {"id": str(uuid4()), "case": keys[0], "kind": "stroke", "structure": 0}
+            event |= {"points": (walk + self.side / 2).round(2).tolist(), "width": 9, "plane": None, "filled": False}
+            saved = json.loads(self.timed("saving a stroke", "/api/marks", {"events": [event]}))["saved"]
             assert saved == [event["id"]]
             self.saved.append(str(event["id"]))
-            time.sleep(self.pause * rng.uniform(0.5, 1.5))
+            self.timed("its grown shape", f"/api/cases/{keys[0]}/grown/0")
+            visit = {"id": str(uuid4()), "case": keys[0], "kind": "visit", "outcome": "done", "seconds": 2}
+            self.ask("/api/marks", {"events": [visit]})
 
 
 def main() -> None:
     """Run and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--annotators", type=int, default=20)
-    parser.add_argument("--strokes", type=int, default=60)
-    parser.add_argument("--pause", type=float, default=0.5, help="seconds between the strokes of one annotator")
+    parser.add_argument("--images", type=int, default=30, help="that each annotator marks")
+    parser.add_argument("--side", type=int, default=512, help="rows and columns of an image")
+    parser.add_argument("--pause", type=float, default=1.8, help="seconds before each stroke")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        study = make_study(Path(temporary), images=40)
+        study = make_study(Path(temporary), 2 * options.annotators, options.side)
         team = Team(study.folder / "team.sqlite")
         names = [f"annotator{number}" for number in range(options.annotators)]
         for name in names:
             team.add(name, "annotator", PASSWORD)
         team.close()
-        words = ["mark", str(study.folder), "--team", "--port", str(PORT), "--no-browser"]
+        # All images go to all annotators, so that there is enough to do.
+        words = ["mark", str(study.folder), "--team", "--overlap", "1", "--port", str(PORT), "--no-browser"]
         with subprocess.Popen([sys.executable, "-m", "tallymark", *words], stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             server.stdout.readline()
-            keys = [case_key(case) for case in study.cases]
             ready = threading.Barrier(options.annotators)
-            people = [Annotator(name, keys, options.strokes, options.pause, ready) for name in names]
+            people = [Annotator(name, options.images, options.side, options.pause, ready) for name in names]
             for person in people:
                 person.start()
             for person in people:
                 person.join()
             server.kill()
-        seconds = np.array([second for person in people for second in person.seconds]) * 1000
-        rows = study.marks.file.rows("SELECT uuid FROM mark WHERE kind = 'stroke'")
+        rows = study.marks.tables.rows("SELECT uuid FROM mark WHERE kind = 'stroke'")
         lost = {uuid for person in people for uuid in person.saved} - {row[0] for row in rows}
-        middle, high, highest = np.percentile(seconds, (50, 95, 100))
+        cores = len(os.sched_getaffinity(0))
         print(
-            f"{options.annotators} annotators, {len(seconds)} strokes: median {middle:.1f} ms,"
-            f" 95 % below {high:.1f} ms, slowest {highest:.1f} ms, {len(lost)} lost"
+            f"{options.annotators} annotators, {sum(len(each.saved) for each in people)} strokes, {len(lost)} lost,"
+            f" {cores} cores"
         )
+        for what in people[0].seconds:
+            ms = 1000 * np.array([second for person in people for second in person.seconds[what]])
+            middle, high, highest = np.percentile(ms, (50, 95, 100))
+            print(f"{what}: median {middle:.1f} ms, 95 % below {high:.1f} ms, slowest {highest:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from tallymark.data.study import Study
 from tallymark.errors import ReadError
 from tallymark.marking.app import create_app
 from tallymark.marking.desk import Desk
-from tallymark.marking.frames import Frame
+from tallymark.marking.frames import Frame, coarse_space
 from tallymark.marking.gate import OneTimeToken
-from tallymark.marking.growing import coarse_space, grow_marks, outlines, shown
+from tallymark.marking.growing import grow_marks, outlines, shown
 from tallymark.marking.predicted import blind
 from tallymark.marking.settings import MarkingSettings, case_key
 
@@ -133,7 +133,7 @@ class TestModel:
         desk, visitor = visit_of(study, MarkingSettings(run=run))
         first = visitor.client.post("/api/next", json={}).json()["next"][0]
         assert first["key"] == case_key(desk.cases[1])
-        assert first["reason"] == "number disagrees: the model finds 30, recorded is 14.6"
+        assert first["reason"] == "number disagrees: the model finds 30 %, recorded is 14.6 %"
         desk.close()
 
     def test_a_run_without_predictions_is_refused(self, study: Study) -> None:

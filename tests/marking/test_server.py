@@ -20,6 +20,7 @@ from tallymark.errors import ConfigError, StudyError
 from tallymark.marking.app import create_app
 from tallymark.marking.desk import Desk
 from tallymark.marking.gate import OneTimeToken
+from tallymark.marking.recording import Recorder
 from tallymark.marking.settings import MarkingSettings, case_key
 
 
@@ -154,7 +155,7 @@ class TestMarks:
 
         def work() -> None:
             for _ in range(10):
-                saved.extend(desk.store_events([stroke(key)], "reader")["saved"])
+                saved.extend(Recorder(desk).store([stroke(key)], "reader", "annotator")["saved"])
 
         threads = [threading.Thread(target=work) for _ in range(8)]
         for thread in threads:

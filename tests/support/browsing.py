@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import shutil
 import signal
@@ -12,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
@@ -135,8 +139,21 @@ class Marker:
         return int(self.page.locator("#image").get_attribute("data-inked") or 0)
 
     @property
-    def next_ms(self) -> float:
-        return float(self.page.locator("body").get_attribute("data-next-ms") or "inf")
+    def ready(self) -> list[str]:
+        """Keys of the next images that are fetched and drawn already."""
+        return (self.page.locator("body").get_attribute("data-ready") or "").split()
+
+    def painted(self) -> None:
+        """Wait until what was asked for is on the screen: the page paints once a frame."""
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def picture(self) -> np.ndarray:
+        """All of the screen's image."""
+        script = """() => {
+            const c = document.getElementById("image");
+            return c.toDataURL("image/png").split(",")[1];
+        }"""
+        return np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(self.page.evaluate(script)))).convert("RGB"))
 
     def samples(self) -> list[int]:
         """Red values along the middle row of the screen's image."""

@@ -1,6 +1,7 @@
 // Images in memory: samples at full depth, and the picture of a plane under a window. The next images are fetched and
 // drawn before they are asked for.
 
+import { SIZES, summed } from "./coding";
 import * as server from "./server";
 import type { About, Event } from "./types";
 
@@ -39,8 +40,9 @@ export class Frame {
   load(plane: number): Promise<Samples> {
     let loading = this.planes.get(plane);
     if (!loading) {
-      loading = server.samples(this.about.key, plane).then((buffer) => {
-        const samples = new KINDS[this.about.type](buffer);
+      loading = server.samples(this.about.key, plane).then(async ({ buffer, differences }) => {
+        const { type, columns, channels } = this.about;
+        const samples = new KINDS[type](differences ? await summed(buffer, SIZES[type], columns, channels) : buffer);
         this.ready.set(plane, samples);
         return samples;
       });
@@ -64,7 +66,7 @@ export class Frame {
   /** The rest of a volume, nearest planes first, as far as memory is sensible. */
   async loadAround(plane: number): Promise<void> {
     const { rows, columns, channels, planes } = this.about;
-    const bytes = rows * columns * channels * (this.about.type === "f4" ? 4 : this.about.type === "u1" ? 1 : 2);
+    const bytes = rows * columns * channels * SIZES[this.about.type];
     const most = Math.min(planes, Math.floor(VOLUME_BYTES / bytes));
     for (let step = 1; step < most; step++) {
       for (const near of [plane - step, plane + step]) {
@@ -124,7 +126,17 @@ function draw(samples: Samples, channels: number, window: Window, out: Uint32Arr
 export class FrameCache {
   private readonly frames = new Map<string, Promise<Frame>>();
 
-  constructor(private readonly pending: (key: string) => Event[]) {}
+  private readonly drawn = new Set<string>();
+
+  constructor(
+    private readonly pending: (key: string) => Event[],
+    private readonly changed: () => void,
+  ) {}
+
+  /** Whether an image is in memory and drawn: it is on the screen as soon as it is asked for. */
+  ready(key: string): boolean {
+    return this.frames.has(key) && this.drawn.has(key);
+  }
 
   /** The frame with the plane that is shown first; kept until others push it out. */
   get(key: string): Promise<Frame> {
@@ -141,6 +153,7 @@ export class FrameCache {
 
   forget(key: string): void {
     this.frames.delete(key);
+    this.drawn.delete(key);
   }
 
   private async fetch(key: string): Promise<Frame> {
@@ -148,6 +161,8 @@ export class FrameCache {
     const frame = new Frame(await server.about(key), waiting);
     await frame.load(frame.first);
     frame.picture(frame.first, frame.window);
+    this.drawn.add(key);
+    this.changed();
     return frame;
   }
 }

@@ -14,6 +14,7 @@ export class Layer {
   constructor(
     readonly about: About,
     pending: Event[],
+    readonly exclusion: number, // the bit of "none of these"
   ) {
     this.bits = new Uint16Array(about.rows * about.columns);
     for (const mark of about.marks) this.marks.push({ ...mark });
@@ -27,7 +28,7 @@ export class Layer {
       if (mark) mark.retracted = event.kind === "retract" ? ++clock : 0;
       return;
     }
-    if (event.kind === "visit" || known.has(event.id)) return;
+    if (event.kind === "visit" || event.kind === "model" || event.kind === "verdict" || known.has(event.id)) return;
     known.add(event.id);
     if (event.kind === "nothing") this.add({ id: event.id, kind: "nothing", structure: 0, order: 0, retracted: 0 });
     else {
@@ -75,6 +76,12 @@ export class Layer {
 
   get empty(): boolean {
     return !this.counting.some((mark) => mark.kind !== "diameter");
+  }
+
+  /** The first pixel that is marked, from the top. */
+  get topmost(): Point | null {
+    const i = this.bits.findIndex((bits) => bits !== 0);
+    return i < 0 ? null : [Math.floor(i / this.about.columns), i % this.about.columns];
   }
 
   retract(mark: Mark): void {

@@ -2,7 +2,7 @@
 // that it is on the disk. Order is kept; what is sent twice is stored once.
 
 import * as server from "./server";
-import type { Event } from "./types";
+import type { Event, Refusal } from "./types";
 
 export type Light = "saved" | "saving" | "unsaved";
 
@@ -33,7 +33,7 @@ export class Outbox {
   private sending = false;
   private failures = 0;
   private timer = 0;
-  refused: { event: Event; reason: string }[] = [];
+  refused: Refusal[] = [];
   kept = true; // false where the browser offers no store
   trouble = "";
 
@@ -63,7 +63,7 @@ export class Outbox {
       const [keys, events, refused] = await Promise.all([
         done(transaction.objectStore("waiting").getAllKeys()),
         done(transaction.objectStore("waiting").getAll() as IDBRequest<Event[]>),
-        done(transaction.objectStore("refused").getAll() as IDBRequest<{ event: Event; reason: string }[]>),
+        done(transaction.objectStore("refused").getAll() as IDBRequest<Refusal[]>),
       ]);
       box.waiting = keys.map((number, i) => ({ number, event: events[i] }));
       box.refused = refused;
@@ -107,6 +107,17 @@ export class Outbox {
     this.soon(0);
   }
 
+  /** Take out what the server refused; whoever calls has kept it elsewhere. */
+  async putAway(): Promise<void> {
+    if (this.database) {
+      const transaction = this.database.transaction("refused", "readwrite");
+      transaction.objectStore("refused").clear();
+      await finished(transaction);
+    }
+    this.refused = [];
+    this.changed();
+  }
+
   private soon(delay: number): void {
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => void this.flush(), delay);
@@ -137,7 +148,7 @@ export class Outbox {
     if (this.waiting.length) this.soon(this.failures ? RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1] : 0);
   }
 
-  private async forget(entries: Entry[], wrong: { event: Event; reason: string }[]): Promise<void> {
+  private async forget(entries: Entry[], wrong: Refusal[]): Promise<void> {
     if (this.database) {
       const transaction = this.database.transaction(["waiting", "refused"], "readwrite");
       for (const entry of entries) transaction.objectStore("waiting").delete(entry.number!);

@@ -1,8 +1,11 @@
 // The page around the image: tools, structures, numbers, the light, and the keys.
 
+import { cantTellDialog, helpDialog, showRefused, showTeam } from "./dialogs";
 import { button, el, icon } from "./dom";
 import { Hand } from "./hand";
+import { Keyboard } from "./keyboard";
 import type { Outbox } from "./outbox";
+import { Review } from "./review";
 import * as server from "./server";
 import type { Session } from "./types";
 import { View } from "./view";
@@ -14,8 +17,6 @@ const LIGHTS = {
   unsaved: ["○", "not saved yet"],
 } as const;
 
-const REASONS = ["poor image quality", "not fully in view", "border not visible", "needs another examination"];
-
 // Window centre and width in Hounsfield units, as radiology departments set them.
 const CT: Record<string, [number, number]> = {
   "Soft tissue": [40, 400],
@@ -24,32 +25,6 @@ const CT: Record<string, [number, number]> = {
   Brain: [40, 80],
   Liver: [60, 160],
 };
-
-const KEYS: [string, string][] = [
-  ["Space", "next image"],
-  ["Backspace", "image before"],
-  ["1 to 9", "structure"],
-  ["[  ]", "smaller, larger brush"],
-  ["B", "brush"],
-  ["E", "erase"],
-  ["X", "not any of these"],
-  ["D", "diameter"],
-  ["Z  Shift+Z", "undo, redo (also Ctrl+Z, Ctrl+Y)"],
-  ["N", "nothing here"],
-  ["T", "can't tell"],
-  ["S", "skip"],
-  ["F", "fit to window"],
-  ["I", "invert"],
-  ["W", "window and level by drag (or the right mouse button)"],
-  ["H", "hide all ink while held"],
-  ["G", "grown shape"],
-  ["M", "model's outline, after the first stroke"],
-  ["R", "the model's outline is right"],
-  ["arrows, Enter", "move the pen, put it down and lift it (Shift: 10 pixels)"],
-  ["wheel, pinch", "zoom; in a volume the wheel turns slices, Ctrl+wheel zooms"],
-  ["Space+drag", "pan; with a pen at hand, a finger pans"],
-  ["Page up, down", "slice"],
-];
 
 export class Page {
   private work!: Work;
@@ -73,6 +48,8 @@ export class Page {
   private readonly tools = new Map<Tool, HTMLButtonElement>();
   private readonly toggles = new Map<string, HTMLButtonElement>();
   private readonly everyone = el("dialog", { id: "team", "aria-label": "team" });
+  private readonly refusals = el("dialog", { id: "refused", "aria-label": "what was refused" });
+  private readonly review: Review;
   private readonly cantTell: HTMLDialogElement;
   private readonly help: HTMLDialogElement;
   private outbox!: Outbox;
@@ -81,8 +58,12 @@ export class Page {
 
   constructor(private readonly session: Session) {
     this.view = new View(this.canvas, [...session.structures, session.exclusion]);
-    this.cantTell = this.cantTellDialog();
-    this.help = this.helpDialog();
+    this.cantTell = cantTellDialog((reason) => {
+      void this.work.next("unsure", reason);
+      this.canvas.focus();
+    });
+    this.help = helpDialog();
+    this.review = new Review(this.view, session, (verdict) => this.work.judgeOther(verdict));
     this.theme(localStorage.getItem("theme") ?? "dark");
   }
 
@@ -97,8 +78,14 @@ export class Page {
     );
     this.hand = new Hand(this.work, this.canvas, (text) => this.say(text));
     this.build();
-    addEventListener("keydown", (event) => this.keyDown(event));
-    addEventListener("keyup", (event) => this.keyUp(event));
+    new Keyboard(this.work, this.hand, {
+      choose: (tool) => this.choose(tool),
+      pick: (structure) => this.pick(structure),
+      resize: (factor) => this.resize(factor),
+      invert: () => this.invert(),
+      cantTell: () => this.cantTell.showModal(),
+      help: () => this.help.showModal(),
+    });
     addEventListener("hashchange", () => void this.reenter());
     addEventListener("beforeunload", (event) => {
       if (!outbox.kept && outbox.count) event.preventDefault();
@@ -143,8 +130,8 @@ export class Page {
       el("hr"),
       button("Fit to window", { icon: "fit", key: "F", label: "Fit" }, () => this.view.fit()),
       toggle("invert", "Invert", "Invert", "I", "invert", () => this.invert()),
-      toggle("grown", "Grown shape", "Grown", "G", "grow", () => work().toggleGrown()),
-      toggle("model", "Model's outline", "Model", "M", "model", () => work().toggleModel()),
+      toggle("grown", "Grown shape", "Grown", "G", "grow", () => work().hints.toggleGrown()),
+      toggle("model", "Model's outline", "Model", "M", "model", () => work().hints.toggleModel()),
     );
     this.session.structures.forEach((structure, i) => {
       const chip = button(structure.name, { key: String(i + 1), text: structure.name, kind: "chip" }, () => this.pick(i));
@@ -156,8 +143,8 @@ export class Page {
     });
     this.judge.append(
       el("span", {}, "Model's outline:"),
-      button("The outline is right", { text: "Right", key: "R" }, () => this.work.judge("right")),
-      button("I fix it", { text: "Fix" }, () => this.work.judge("fix")),
+      button("The outline is right", { text: "Right", key: "R" }, () => this.work.hints.judge("right")),
+      button("I fix it", { text: "Fix" }, () => this.work.hints.judge("fix")),
     );
     this.size.addEventListener("input", () => this.work.setShare((Number(this.size.value) / 100) ** 2 * 0.5));
     this.slice.addEventListener("input", () => this.work.setPlane(Number(this.slice.value)));
@@ -200,62 +187,19 @@ export class Page {
       el("div", { id: "slices" }, this.sliceText, this.slice),
       this.notes,
       this.said,
+      this.review.panel,
       this.end,
     );
-    document.getElementById("app")!.replaceChildren(header, rail, stage, footer, this.cantTell, this.help, this.everyone);
-  }
-
-  private cantTellDialog(): HTMLDialogElement {
-    const dialog = el("dialog", { "aria-label": "can't tell" });
-    const other = el("input", { placeholder: "another reason", "aria-label": "another reason", maxlength: "200" });
-    const choose = (reason: string) => {
-      dialog.close();
-      void this.work.next("unsure", reason);
-      this.canvas.focus();
-    };
-    const form = el("form", { method: "dialog" }, el("h2", {}, "Can't tell, because of"));
-    REASONS.forEach((reason, i) => form.append(button(reason, { text: reason, key: String(i + 1) }, () => choose(reason))));
-    form.append(other, el("menu", {}, button("Cancel", { text: "Cancel", key: "Esc" }, () => dialog.close())));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      if (other.value.trim()) choose(other.value.trim());
-    });
-    dialog.addEventListener("keydown", (event) => {
-      if (event.target === other) return;
-      const reason = REASONS[Number(event.key) - 1];
-      if (reason) choose(reason);
-    });
-    dialog.append(form);
-    return dialog;
-  }
-
-  private helpDialog(): HTMLDialogElement {
-    const dialog = el("dialog", { "aria-label": "keys", class: "help" });
-    const list = el("dl");
-    for (const [key, what] of KEYS) list.append(el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)));
-    dialog.append(el("h2", {}, "Keys"), list, button("Close", { text: "Close", key: "Esc" }, () => dialog.close()));
-    return dialog;
+    document.getElementById("app")!.replaceChildren(header, rail, stage, footer, this.cantTell, this.help, this.everyone, this.refusals);
   }
 
   private teamButtons(): HTMLElement[] {
     if (!this.session.team) return [];
     const leave = button("Sign out", { text: "Sign out" }, () => void server.logout().then(() => location.reload()));
-    const reviews = ["reviewer", "admin"].includes(this.session.role);
-    return [...(reviews ? [button("Team", { text: "Team" }, () => void this.showTeam())] : []), leave];
-  }
-
-  private async showTeam(): Promise<void> {
-    const { people, images, agreement } = await server.everybody();
-    const row = (kind: "td" | "th", cells: string[]) => el("tr", {}, ...cells.map((cell) => el(kind, {}, cell)));
-    const rows = people.map((each) => row("td", [each.name, `${each.done}`, `${each.unsure}`, `${each.seconds ?? "-"}`]));
-    const text = agreement.dice === null ? "no image was marked by two yet" : `Dice ${agreement.dice} over ${agreement.pairs} pairs`;
-    this.everyone.replaceChildren(
-      el("h2", {}, `Team: ${images} images`),
-      el("table", {}, row("th", ["name", "done", "can't tell", "s an image"]), ...rows),
-      el("p", {}, `Agreement of what marks grow to: ${text}.`),
-      button("Close", { text: "Close", key: "Esc" }, () => this.everyone.close()),
-    );
-    this.everyone.showModal();
+    if (!["reviewer", "admin"].includes(this.session.role)) return [leave];
+    const review = button("Review what others marked", { text: "Review" }, () => void this.work.review(!this.work.reviewing));
+    this.toggles.set("review", review);
+    return [review, button("Team", { text: "Team" }, () => void showTeam(this.everyone)), leave];
   }
 
   private theme(wanted?: string): void {
@@ -300,77 +244,6 @@ export class Page {
     this.work.setWindow({ low, high, inverted });
   }
 
-  private keyDown(event: KeyboardEvent): void {
-    const target = event.target as HTMLElement;
-    if (document.querySelector("dialog[open]") || target.matches("input:not([type=range]), select")) return;
-    const { work } = this;
-    work.hear();
-    const typed = event.key.toLowerCase();
-    if (event.key === " ") {
-      if (target instanceof HTMLButtonElement) return; // the key of the button that has the focus
-      event.preventDefault();
-      if (event.repeat) return;
-      this.hand.spaceKey(true);
-      return;
-    }
-    if (event.ctrlKey || event.metaKey) {
-      if (typed === "z") event.shiftKey ? work.redo() : work.undo();
-      else if (typed === "y") work.redo();
-      else return;
-      event.preventDefault();
-      return;
-    }
-    if (event.altKey) return;
-    if (event.key.startsWith("Arrow") && !target.matches("input")) {
-      const step = event.shiftKey ? 10 : 1;
-      const [dr, dc] = { ArrowUp: [-step, 0], ArrowDown: [step, 0], ArrowLeft: [0, -step], ArrowRight: [0, step] }[event.key]!;
-      event.preventDefault();
-      return this.hand.arrow(dr, dc);
-    }
-    const acts: Record<string, () => void> = {
-      enter: () => this.hand.pen(),
-      escape: () => this.hand.escape(),
-      backspace: () => void work.previous(),
-      pageup: () => work.setPlane(this.view.plane - 1),
-      pagedown: () => work.setPlane(this.view.plane + 1),
-      "[": () => this.resize(1 / 1.25),
-      "]": () => this.resize(1.25),
-      z: () => (event.shiftKey ? work.redo() : work.undo()),
-      y: () => work.redo(),
-      b: () => this.choose("brush"),
-      e: () => this.choose("erase"),
-      x: () => this.choose("none"),
-      d: () => this.choose("ruler"),
-      w: () => this.choose("window"),
-      f: () => this.view.fit(),
-      i: () => this.invert(),
-      g: () => work.toggleGrown(),
-      m: () => work.toggleModel(),
-      r: () => work.judge("right"),
-      n: () => work.nothingHere(),
-      t: () => this.cantTell.showModal(),
-      s: () => void work.next("skip"),
-      h: () => this.hide(true),
-      "?": () => this.help.showModal(),
-    };
-    if (/^[1-9]$/.test(typed)) this.pick(Number(typed) - 1);
-    else if (acts[typed] && !(typed === "enter" && target instanceof HTMLButtonElement)) acts[typed]();
-    else return;
-    event.preventDefault();
-  }
-
-  private keyUp(event: KeyboardEvent): void {
-    if (event.key.toLowerCase() === "h") this.hide(false);
-    if (event.key === " " && !(event.target instanceof HTMLButtonElement) && this.hand.spaceKey(false) === "next") {
-      void this.work.next();
-    }
-  }
-
-  private hide(hidden: boolean): void {
-    this.view.hidden = hidden;
-    this.view.redraw();
-  }
-
   private resize(factor: number): void {
     const { work } = this;
     const before = work.width;
@@ -386,7 +259,7 @@ export class Page {
   refresh(): void {
     const { work, outbox } = this;
     if (!work || !outbox) return;
-    work.saved();
+    work.hints.saved();
     const [sign, word] = LIGHTS[outbox.light];
     this.light.dataset.light = outbox.light;
     this.light.textContent = `${sign} ${word}${outbox.light === "unsaved" ? ` (${outbox.count}): ${outbox.trouble}` : ""}`;
@@ -394,6 +267,7 @@ export class Page {
     this.progress.textContent = all ? `${done} of ${all}${seconds ? ` · ${seconds} s an image` : ""}` : "";
     const current = work.current;
     this.canvas.hidden = !current;
+    this.toggles.get("review")?.setAttribute("aria-pressed", String(work.reviewing));
     this.end.hidden = !!current || !all;
     if (!current) {
       if (all) this.finish(done, all);
@@ -402,6 +276,8 @@ export class Page {
     const about = current.frame.about;
     document.body.dataset.nextMs = work.nextMs.toFixed(0);
     document.body.dataset.key = about.key;
+    document.body.dataset.ready = work.ready.join(" ");
+    void this.review.show(work.reviewing ? about : null);
     if (this.shownMarks !== current.layer.version) {
       this.shownMarks = current.layer.version;
       this.canvas.dataset.inked = String(current.layer.inked);
@@ -414,25 +290,29 @@ export class Page {
     });
     for (const [tool, element] of this.tools) element.setAttribute("aria-pressed", String(tool === work.tool));
     this.toggles.get("invert")!.setAttribute("aria-pressed", String(this.view.window.inverted));
-    this.toggles.get("grown")!.setAttribute("aria-pressed", String(work.showGrown));
+    this.toggles.get("grown")!.setAttribute("aria-pressed", String(work.hints.showGrown));
     this.toggles.get("grown")!.hidden = !about.sized.length;
-    this.toggles.get("model")!.setAttribute("aria-pressed", String(work.showModel));
+    this.toggles.get("model")!.setAttribute("aria-pressed", String(work.hints.showModel));
     this.toggles.get("model")!.hidden = about.model === "none";
     (document.getElementById("undo") as HTMLButtonElement).disabled = !current.layer.last;
     (document.getElementById("redo") as HTMLButtonElement).disabled = !current.layer.undone;
-    this.judge.hidden = !work.modelSeen;
+    this.judge.hidden = !work.hints.modelSeen;
     this.judge.querySelectorAll("button").forEach((element, i) => {
-      element.setAttribute("aria-pressed", String(work.judgement === ["right", "fix"][i]));
+      element.setAttribute("aria-pressed", String(work.hints.judgement === ["right", "fix"][i]));
     });
     this.size.value = String(Math.round(Math.sqrt(work.share / 0.5) * 100));
-    const warnings = [...work.warnings];
-    if (outbox.refused.length) warnings.push(`${outbox.refused.length} strokes were refused: ${outbox.refused.at(-1)!.reason}`);
+    const warnings = [...work.hints.warnings];
     if (!outbox.kept) warnings.push("this browser keeps nothing: wait for the light before you close it");
     if (work.problem) warnings.push(work.problem);
+    const refused = outbox.refused.length;
+    const why = refused ? `${refused} could not be stored: ${outbox.refused.at(-1)!.reason}` : "";
+    const open = () => showRefused(this.refusals, this.session, outbox.refused, () => void outbox.putAway());
+    const offer = refused ? [button(why, { text: `${why}. What to do`, icon: "none", kind: "warning" }, open)] : [];
     const nothing = current.layer.nothing ? ["marked: nothing here"] : [];
     this.notes.replaceChildren(
+      ...offer,
       ...warnings.map((text) => el("span", { class: "warning" }, icon("none"), text)),
-      ...[...nothing, ...work.notes].map((text) => el("span", {}, text)),
+      ...[...nothing, ...work.hints.notes].map((text) => el("span", {}, text)),
     );
     const volume = about.planes > 1;
     document.getElementById("slices")!.hidden = !volume;
@@ -457,7 +337,7 @@ export class Page {
   private finish(done: number, all: number): void {
     const left = all - done;
     this.end.replaceChildren(
-      el("h1", {}, left ? "No more images for now" : "All images are through"),
+      el("h1", {}, left ? "No more images for now" : this.work.reviewing ? "All is reviewed" : "All images are through"),
       el("p", {}, left ? `${left} were skipped or are left.` : `${done} images. Thank you.`),
     );
     if (left) this.end.append(button("Go through them", { text: "Go through them", kind: "primary" }, () => void this.work.again()));

@@ -1,6 +1,6 @@
 // Talking to the server. A restarted server has new sessions and new words: both are asked for again by themselves.
 
-import type { About, Answer, Event, Everybody, Following, Grown, Session } from "./types";
+import type { About, Answer, Event, Everybody, Following, Grown, OtherLayer, Session } from "./types";
 
 export class Refused extends Error {
   constructor(
@@ -70,11 +70,15 @@ export async function begin(): Promise<Session> {
 }
 
 export const about = (key: string) => json<About>(`/api/cases/${key}`);
-export const following = (count: number, without: string[]) => json<Following>("/api/next", { count, without });
+export const following = (count: number, without: string[], review: boolean) =>
+  json<Following>("/api/next", { count, without, review });
+export const others = async (key: string) => (await json<{ layers: OtherLayer[] }>(`/api/cases/${key}/layers`)).layers;
 export const grown = (key: string, plane: number) => json<Grown>(`/api/cases/${key}/grown/${plane}`);
 export const outlines = (key: string, plane: number) => json<Grown>(`/api/cases/${key}/model/${plane}`);
 export const send = (events: Event[]) => json<Answer>("/api/marks", { events });
 
-export async function samples(key: string, plane: number): Promise<ArrayBuffer> {
-  return (await ask(`/api/cases/${key}/planes/${plane}`)).arrayBuffer();
+/** The samples of a plane; over a network they come as differences (coding.py). */
+export async function samples(key: string, plane: number): Promise<{ buffer: ArrayBuffer; differences: boolean }> {
+  const response = await ask(`/api/cases/${key}/planes/${plane}`);
+  return { buffer: await response.arrayBuffer(), differences: response.headers.get("x-tallymark-coding") === "differences" };
 }

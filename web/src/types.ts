@@ -17,6 +17,7 @@ export interface Session {
   structures: Structure[];
   exclusion: Structure;
   filled: boolean;
+  layers: string[]; // colours of other people's layers
 }
 
 export interface Mark {
@@ -49,6 +50,21 @@ export interface About {
   marks: Mark[];
 }
 
+export interface Verdict {
+  of: string;
+  outcome: "accepted" | "returned";
+  reason: string;
+}
+
+export interface OtherLayer {
+  author: string;
+  marks: Mark[];
+  outcome: "done" | "skip" | "unsure" | null;
+  reason: string;
+  seconds: number | null;
+  verdict: (Verdict & { by: string }) | null;
+}
+
 export interface Suggestion {
   key: string;
   reason: string;
@@ -62,7 +78,7 @@ export interface Following {
 }
 
 export interface Everybody {
-  people: { name: string; done: number; unsure: number; seconds: number | null }[];
+  people: { name: string; done: number; unsure: number; accepted: number; returned: number; seconds: number | null }[];
   images: number;
   agreement: { dice: number | null; pairs: number };
 }
@@ -113,7 +129,21 @@ export interface Visited extends Named {
   warned: boolean;
 }
 
-export type Event = Drawn | NothingHere | TakenBack | Visited;
+export interface Adopted extends Named {
+  kind: "model";
+  structure: number;
+}
+
+export interface Judged extends Named, Verdict {
+  kind: "verdict";
+}
+
+export type Event = Drawn | NothingHere | TakenBack | Visited | Adopted | Judged;
+
+export interface Refusal {
+  event: Event;
+  reason: string;
+}
 
 export interface Answer {
   saved: string[];

@@ -15,6 +15,14 @@ export interface Cursor {
   cross: boolean;
 }
 
+/** Somebody else's ink. */
+export interface Other {
+  name: string;
+  colour: string;
+  ink: HTMLCanvasElement;
+  at: Point | null; // where the name stands
+}
+
 export class View {
   window: Window = { low: 0, high: 255, inverted: false };
   plane = 0;
@@ -26,6 +34,7 @@ export class View {
   layer: Layer | null = null;
   grown: Outline[] = [];
   model: Outline[] = [];
+  others: Other[] = [];
   cursor: Cursor | null = null;
   draft: Mark | null = null;
   hidden = false;
@@ -57,6 +66,7 @@ export class View {
     this.layer = layer;
     this.window = frame.window;
     this.grown = this.model = [];
+    this.others = [];
     this.draft = null;
     this.ink.width = frame.about.columns;
     this.ink.height = frame.about.rows;
@@ -189,10 +199,12 @@ export class View {
     context.drawImage(picture, 0, 0);
     if (!this.hidden) {
       context.imageSmoothingEnabled = false;
+      for (const other of this.others) context.drawImage(other.ink, 0, 0);
       context.drawImage(this.ink, 0, 0);
     }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (this.hidden) return;
+    for (const { name, colour, at } of this.others) if (at) this.write(name, ...this.screenAt(at), colour);
     this.outline(this.model, [2, 4]);
     this.outline(this.grown, []);
     for (const mark of this.layer?.counting ?? []) if (mark.kind === "diameter") this.ruler(mark);
@@ -244,12 +256,16 @@ export class View {
     }
     if (points.length < 2) return;
     const text = lengthOf(points, this.frame!.about.spacing);
-    const [x, y] = ends[1];
+    this.write(text, ...ends[1], "#fff");
+  }
+
+  private write(text: string, x: number, y: number, colour: string): void {
+    const { context } = this;
     context.font = "600 14px system-ui, sans-serif";
     context.lineWidth = 4;
     context.strokeStyle = "#000";
     context.strokeText(text, x + 10, y - 8);
-    context.fillStyle = "#fff";
+    context.fillStyle = colour;
     context.fillText(text, x + 10, y - 8);
   }
 

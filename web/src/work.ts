@@ -1,10 +1,11 @@
 // One image after the other: what is before the reader, what comes next, and what is done with it.
 
 import { type Frame, FrameCache, type Window } from "./frames";
+import { Hints } from "./hints";
 import { Layer } from "./layer";
 import { Outbox } from "./outbox";
 import * as server from "./server";
-import type { Event, Following, Judgement, Mark, Point, Session, Structure, Suggestion, Visited } from "./types";
+import type { Event, Following, Mark, Point, Session, Structure, Suggestion, Verdict, Visited } from "./types";
 import { View } from "./view";
 
 export type Tool = "brush" | "erase" | "none" | "ruler" | "window";
@@ -20,19 +21,14 @@ export class Work {
   share = Number(localStorage.getItem("brush") ?? 0.025); // of the shorter side, so that images of any size feel alike
   following: Following = { next: [], done: 0, all: 0, seconds: null };
   current: { key: string; reason: string; frame: Frame; layer: Layer } | null = null;
-  judgement: Judgement = "";
-  modelSeen = false;
-  showGrown = true;
-  showModel = true;
-  notes: string[] = [];
-  warnings: string[] = [];
+  reviewing = false;
+  readonly hints: Hints;
   problem = "";
   nextMs = 0; // from the key to the next image on the screen
   private before: string[] = []; // images that were left, the last one at the end
   private readonly cache: FrameCache;
   private active = 0;
   private heard = 0;
-  private growthWanted = false;
   private turning = false;
 
   constructor(
@@ -43,7 +39,8 @@ export class Work {
     private readonly say: (text: string) => void,
   ) {
     this.structures = [...session.structures, session.exclusion];
-    this.cache = new FrameCache((key) => outbox.pending(key));
+    this.cache = new FrameCache((key) => outbox.pending(key), changed);
+    this.hints = new Hints(this, changed, say);
   }
 
   get exclusion(): number {
@@ -74,20 +71,17 @@ export class Work {
 
   private async ask(): Promise<void> {
     const before = [...this.before.slice(-REMEMBERED), ...(this.current ? [this.current.key] : [])];
-    this.following = await server.following(AHEAD + 2, before);
+    this.following = await server.following(AHEAD + 2, before, this.reviewing);
     for (const { key } of this.following.next.slice(0, AHEAD)) this.cache.get(key).catch(() => undefined);
   }
 
   private async show(suggestion: Suggestion, since = performance.now()): Promise<void> {
     const frame = await this.cache.get(suggestion.key);
     const waiting = [...frame.waiting, ...this.outbox.pending(suggestion.key)];
-    const layer = new Layer(frame.about, waiting);
+    const layer = new Layer(frame.about, waiting, this.exclusion);
     this.current = { ...suggestion, frame, layer };
     history.replaceState(null, "", `#${suggestion.key}`);
-    this.judgement = "";
-    this.modelSeen = false;
-    this.notes = [];
-    this.warnings = [];
+    this.hints.begin();
     this.problem = "";
     this.active = 0;
     this.heard = performance.now();
@@ -98,7 +92,36 @@ export class Work {
     });
     this.changed();
     if (frame.about.planes > 1) void frame.loadAround(frame.first);
-    if (!layer.empty) this.wantGrowth();
+    if (!layer.empty) this.hints.want();
+  }
+
+  /** The marks of this image have changed on the server. */
+  async reload(): Promise<void> {
+    const { current } = this;
+    if (!current) return;
+    const about = await server.about(current.key);
+    if (this.current !== current) return;
+    current.layer = new Layer(about, this.outbox.pending(current.key), this.exclusion);
+    this.view.layer = current.layer;
+    current.layer.repaint(this.view.plane);
+    this.view.reink();
+    this.changed();
+  }
+
+  /** Turn from marking to reviewing what others marked, and back. */
+  async review(wanted: boolean): Promise<void> {
+    this.reviewing = wanted;
+    this.current = null;
+    await this.again();
+  }
+
+  judgeOther(verdict: Verdict): void {
+    this.add(this.event({ kind: "verdict" as const, ...verdict }));
+  }
+
+  /** Keys of the images that come next and are drawn already. */
+  get ready(): string[] {
+    return this.following.next.map(({ key }) => key).filter((key) => this.cache.ready(key));
   }
 
   /** The reader did something: time goes on counting. */
@@ -108,14 +131,14 @@ export class Work {
     this.heard = now;
   }
 
-  private add(event: Event): void {
+  add(event: Event): void {
     this.outbox.add(event).catch(() => {
       this.problem = "this browser could not keep the stroke";
       this.changed();
     });
   }
 
-  private event<T extends object>(rest: T): T & { id: string; case: string } {
+  event<T extends object>(rest: T): T & { id: string; case: string } {
     return { ...rest, id: crypto.randomUUID(), case: this.current!.key };
   }
 
@@ -139,7 +162,7 @@ export class Work {
     this.current.layer.add(mark);
     const { id, kind, structure, points, width, plane, filled } = mark;
     this.add({ id, case: this.current.key, kind, structure, points, width, plane, filled } as Event);
-    this.wantGrowth();
+    this.hints.want();
     this.changed();
   }
 
@@ -168,7 +191,7 @@ export class Work {
   private refresh(): void {
     this.current!.layer.repaint(this.view.plane);
     this.view.reink();
-    this.wantGrowth();
+    this.hints.want();
     this.changed();
   }
 
@@ -210,15 +233,19 @@ export class Work {
 
   private leave(outcome?: Visited["outcome"], reason = ""): void {
     if (!this.current) return;
+    if (this.reviewing && this.current.layer.empty) {
+      this.before = [...this.before, this.current.key];
+      return this.cache.forget(this.current.key);
+    }
     this.hear();
     const { key, layer, frame } = this.current;
     const decided = outcome ?? (layer.empty ? "skip" : "done");
     if (!outcome && decided === "skip") this.say("left unmarked; it comes again at the end");
-    const model = frame.about.model !== "there" ? frame.about.model : this.modelSeen ? "shown" : "hidden";
+    const { judgement, modelSeen, warnings } = this.hints;
+    const model = frame.about.model !== "there" ? frame.about.model : modelSeen ? "shown" : "hidden";
     const seconds = Math.round(this.active) / 1000;
-    const { judgement } = this;
     this.add(
-      this.event({ kind: "visit" as const, outcome: decided, seconds, reason, model, judgement, warned: this.warnings.length > 0 }),
+      this.event({ kind: "visit" as const, outcome: decided, seconds, reason, model, judgement, warned: warnings.length > 0 }),
     );
     if (decided !== "skip") this.following.done += 1;
     this.before = [...this.before.filter((old) => old !== key), key];
@@ -249,7 +276,7 @@ export class Work {
     void frame.load(wanted).then(() => {
       if (this.current?.frame !== frame) return;
       this.view.setPlane(wanted);
-      this.wantGrowth();
+      this.hints.want();
       this.changed();
     });
   }
@@ -263,69 +290,6 @@ export class Work {
     const side = this.current ? Math.min(this.current.frame.about.rows, this.current.frame.about.columns) : 256;
     this.share = Math.min(0.5, Math.max(1 / side, share));
     localStorage.setItem("brush", String(this.share));
-    this.changed();
-  }
-
-  private wantGrowth(): void {
-    this.growthWanted = true;
-    this.saved();
-  }
-
-  /** What is on the server's disk may be grown, and compared with what the model says. */
-  saved(): void {
-    if (!this.growthWanted || !this.current || this.outbox.count) return;
-    this.growthWanted = false;
-    void this.look();
-  }
-
-  private async look(): Promise<void> {
-    const { key, layer, frame } = this.current!;
-    const plane = this.view.plane;
-    const still = () => this.current?.key === key && this.view.plane === plane;
-    try {
-      const marked = layer.counting.some((mark) => mark.kind === "stroke" || mark.kind === "raster");
-      if (marked && frame.about.sized.length) {
-        const grown = await server.grown(key, plane);
-        if (!still()) return;
-        this.view.grown = this.showGrown ? grown.outlines : [];
-        this.notes = grown.notes;
-        this.warnings = grown.warnings;
-      } else {
-        this.view.grown = [];
-        this.notes = this.warnings = [];
-      }
-      if (frame.about.model === "there" && this.showModel && !layer.empty) {
-        const model = await server.outlines(key, plane);
-        if (!still()) return;
-        this.view.model = model.outlines;
-        this.modelSeen = true;
-      }
-    } catch {
-      this.notes = ["growth is not to be had at the moment"];
-    }
-    this.view.redraw();
-    this.changed();
-  }
-
-  toggleGrown(): void {
-    this.showGrown = !this.showGrown;
-    if (!this.showGrown) this.view.grown = [];
-    this.view.redraw();
-    this.wantGrowth();
-    this.changed();
-  }
-
-  toggleModel(): void {
-    if (this.current?.layer.empty) return this.say("the model's outline comes after your first stroke");
-    this.showModel = !this.showModel;
-    if (!this.showModel) this.view.model = [];
-    this.view.redraw();
-    this.wantGrowth();
-    this.changed();
-  }
-
-  judge(judgement: Judgement): void {
-    this.judgement = judgement;
     this.changed();
   }
 }

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool
 
 from tallymark.data.mark_layer import Mark, decode_mark
-from tallymark.data.mark_queries import visible
+from tallymark.data.mark_queries import after_clear, visible
 from tallymark.data.marks import MarkStore
 from tallymark.data.strokes import Stroke, encode_runs
 from tallymark.errors import ReadError, StudyError
 
+T = TypeVar("T", "Visit", "Verdict")
 Outcome = Literal["done", "skip", "unsure"]
+Judgement = Literal["accepted", "returned"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,21 @@ class Visit:
     model: Literal["none", "blind", "hidden", "shown"] = "none"
     judgement: Literal["", "right", "fix"] = ""
     warned: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reviewer says of somebody's marks on an image.
+
+    Args:
+        of: whose marks.
+        outcome: accepted, or sent back to be looked at again.
+        reason: in the reviewer's words.
+    """
+
+    of: str
+    outcome: Judgement
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,10 +87,12 @@ class Progress:
     Args:
         marks: how many count, by author.
         visits: the last visit, by author.
+        verdicts: on an author's last visit, by author, with the name of the reviewer; a later visit asks for another.
     """
 
     marks: dict[str, int] = field(default_factory=dict)
     visits: dict[str, Visit] = field(default_factory=dict)
+    verdicts: dict[str, tuple[Verdict, str]] = field(default_factory=dict)
 
 
 class Annotator:
@@ -114,6 +134,10 @@ class Annotator:
         """
         self._append("stroke" if structure else "erase", case_id, structure, stroke.encode(), uuid)
 
+    def adopt(self, case_id: str, structure: str, mask: Bool[np.ndarray, "*space"], uuid: str) -> None:
+        """Mark all pixels of a mask that someone else, or a model, made; they can be erased like any others."""
+        self._append("raster", case_id, structure, encode_runs(mask), uuid)
+
     def nothing_here(self, case_id: str, shape: Sequence[int], uuid: str) -> None:
         """Say that an image of this shape shows none of the structures, but for what is marked."""
         self._append("nothing", case_id, None, encode_runs(np.ones(tuple(shape), bool)), uuid)
@@ -125,6 +149,20 @@ class Annotator:
     def visit(self, case_id: str, visit: Visit, uuid: str) -> None:
         """Keep what a look at an image came to."""
         self._append("visit", case_id, None, json.dumps(asdict(visit)).encode(), uuid)
+
+    def judge(self, case_id: str, verdict: Verdict, uuid: str) -> bool:
+        """Keep what this author, as a reviewer, says of somebody's marks.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            StudyError: it is of the own marks, or nobody of this name has left this image as done.
+        """
+        theirs = self.progress().get(case_id, Progress()).visits.get(verdict.of)
+        if verdict.of == self.author or theirs is None or theirs.outcome == "skip":
+            raise StudyError("there is nothing of this person to be judged on this image")
+        return self._append("verdict", case_id, None, json.dumps(asdict(verdict)).encode(), uuid)
 
     def retract(self, case_id: str, target: str, uuid: str) -> None:
         """Take back an own mark; it stays in the file.
@@ -146,9 +184,9 @@ class Annotator:
             ReadError: a mark is damaged.
         """
         rows = self.store.tables.rows(
-            "SELECT number, uuid, kind, structure, payload FROM mark WHERE mark_set = :mark_set AND case_id = :case_id"
-            " AND author = :author AND kind <> 'visit' AND number > COALESCE((SELECT MAX(number) FROM mark WHERE"
-            " mark_set = :mark_set AND kind = 'clear' AND (case_id IS NULL OR case_id = :case_id)), 0) ORDER BY number",
+            "SELECT m.number, m.uuid, m.kind, m.structure, m.payload FROM mark m WHERE m.mark_set = :mark_set"
+            " AND m.case_id = :case_id AND m.author = :author AND m.kind NOT IN ('visit', 'verdict')"
+            f" AND {after_clear('m')} ORDER BY m.number",
             mark_set=self.mark_set,
             case_id=case_id,
             author=self.author,
@@ -175,21 +213,26 @@ class Annotator:
         for case_id, author, count in self.store.tables.rows(marks, mark_set=self.mark_set):
             found.setdefault(case_id, Progress()).marks[author] = count
         visits = (
-            "SELECT v.case_id, v.author, v.payload FROM mark v WHERE v.mark_set = :mark_set AND v.kind = 'visit'"
-            " AND v.number > COALESCE((SELECT MAX(c.number) FROM mark c WHERE c.mark_set = v.mark_set"
-            " AND c.kind = 'clear' AND (c.case_id IS NULL OR c.case_id = v.case_id)), 0) ORDER BY v.number"
+            "SELECT v.case_id, v.author, v.kind, v.payload FROM mark v WHERE v.mark_set = :mark_set"
+            f" AND v.kind IN ('visit', 'verdict') AND {after_clear('v')} ORDER BY v.number"
         )
-        for case_id, author, payload in self.store.tables.rows(visits, mark_set=self.mark_set):
-            found.setdefault(case_id, Progress()).visits[author] = _visit(payload)
+        for case_id, author, kind, payload in self.store.tables.rows(visits, mark_set=self.mark_set):
+            progress = found.setdefault(case_id, Progress())
+            if kind == "visit":
+                progress.visits[author] = _parsed(Visit, payload)
+                progress.verdicts.pop(author, None)
+            else:
+                verdict = _parsed(Verdict, payload)
+                progress.verdicts[verdict.of] = verdict, author
         return found
 
-    def _append(self, kind: str, case_id: str, structure: str | None, payload: bytes, uuid: str) -> None:
-        self.store.append(self.mark_set, kind, case_id, structure, payload, self.author, uuid)
+    def _append(self, kind: str, case_id: str, structure: str | None, payload: bytes, uuid: str) -> bool:
+        return self.store.append(self.mark_set, kind, case_id, structure, payload, self.author, uuid)
 
     def _about(self, kind: str, case_id: str, target: str, uuid: str) -> None:
         own = self.store.tables.rows(
             "SELECT 1 FROM mark WHERE uuid = :target AND author = :author AND mark_set = :mark_set"
-            " AND case_id = :case_id AND kind NOT IN ('retract', 'restore', 'clear', 'visit')",
+            " AND case_id = :case_id AND kind NOT IN ('retract', 'restore', 'clear', 'visit', 'verdict')",
             target=target,
             author=self.author,
             mark_set=self.mark_set,
@@ -203,8 +246,9 @@ class Annotator:
         return decode_mark("stroke" if kind == "diameter" else kind, payload)
 
 
-def _visit(payload: bytes) -> Visit:
+@lru_cache(maxsize=100_000)  # all visits are read again whenever someone asks what comes next
+def _parsed(kind: type[T], payload: bytes) -> T:
     try:
-        return Visit(**json.loads(payload))
+        return kind(**json.loads(payload))
     except (ValueError, TypeError) as error:
-        raise ReadError("a visit is damaged", found=error) from error
+        raise ReadError(f"a {kind.__name__.lower()} is damaged", found=error) from error

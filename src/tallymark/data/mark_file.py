@@ -30,6 +30,8 @@ CREATE TABLE mark (
 _GUARDS = """\
 CREATE INDEX mark_by_case ON mark (mark_set, case_id, number);
 
+CREATE INDEX mark_by_kind ON mark (mark_set, kind, case_id, number);
+
 CREATE TRIGGER mark_is_never_changed BEFORE UPDATE ON mark BEGIN SELECT RAISE(ABORT, 'marks are append-only'); END;
 
 CREATE TRIGGER mark_is_never_deleted BEFORE DELETE ON mark BEGIN SELECT RAISE(ABORT, 'marks are append-only'); END"""

@@ -75,6 +75,7 @@ _mark = Table(
     Column("structure", String(200)),
     Column("payload", LargeBinary(2**32 - 1)),  # the length counts for MySQL alone, whose plain BLOB is small
     Index("mark_by_case", "mark_set", "case_id", "number"),
+    Index("mark_by_kind", "mark_set", "kind", "case_id", "number"),
 )
 
 for _statement in (

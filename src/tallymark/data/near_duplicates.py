@@ -83,8 +83,8 @@ def near_pairs(thumbnails: Sequence[Float32[np.ndarray, "*small"]], threshold: f
     if len(thumbnails) < 2:
         return []
     stack = np.stack(thumbnails)
-    plain = _standardised(stack)
-    flipped = [plain, *(_standardised(np.flip(stack, axes)) for axes in ((-1,), (-2,), (-2, -1)))]
+    plain = standardised(stack)
+    flipped = [plain, *(standardised(np.flip(stack, axes)) for axes in ((-1,), (-2,), (-2, -1)))]
     pairs = []
     for start, other in itertools.product(range(0, len(stack), _BLOCK), repeat=2):
         if other < start:
@@ -141,8 +141,16 @@ def _means(values: Float64[np.ndarray, "*space"], parts: int, axis: int) -> Floa
     return np.moveaxis(means, 0, axis)
 
 
-def _standardised(stack: Float32[np.ndarray, "image *small"]) -> Float32[np.ndarray, "image value"]:
-    """Mean 0 and length 1, so that a product is a correlation; all 0 where there is nothing but one intensity."""
+def standardised(stack: Float32[np.ndarray, "image *small"]) -> Float32[np.ndarray, "image value"]:
+    """Thumbnails as rows of mean 0 and length 1, so that a product is a correlation.
+
+    Args:
+        stack: thumbnails of one shape. One of a single intensity becomes 0.
+
+    Example:
+        >>> standardised(np.array([[1, 3, 1, 3], [2, 2, 2, 2]], np.float32)).tolist()
+        [[-0.5, 0.5, -0.5, 0.5], [0.0, 0.0, 0.0, 0.0]]
+    """
     flat = stack.reshape(len(stack), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)

@@ -27,6 +27,7 @@ from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.task import Task
 from tallymark.errors import GeometryError
 from tallymark.measure import evaluate as measure_statistics
+from tallymark.measure.certainty import expected_overlap
 from tallymark.pictures import enlargement, overlay, save_png
 
 
@@ -65,7 +66,7 @@ def predict(run: Path | str, images: Path | str, out: Path | str, *, batch_size:
         run: the run's folder, or a ``model.pt``.
         images: a folder, searched with its subfolders, or one image file.
         out: gets ``masks/`` (0 and 255, or 0 and 1 in volumes, in the format and geometry of the image; one file a
-            structure), ``overlays/`` and ``numbers.csv``.
+            structure), ``overlays/``, ``numbers.csv`` and ``certainty.csv``.
         batch_size: images at once; changes the speed, not the result.
 
     Returns:
@@ -116,8 +117,11 @@ def flip_averaged(model: Model, image: Float[Tensor, "b c *space"]) -> Float[Ten
 
 
 def write_predictions(results: Iterable[Prediction], model: Model, out: Path, *, overlays: bool = True) -> pd.DataFrame:
-    """Write masks, overlays and numbers as they come; the table last, so that its presence means all is there."""
-    rows = []
+    """Write masks, overlays and numbers as they come; the tables last, so that their presence means all is there.
+
+    ``certainty.csv`` says how much overlap the model expects of each mask (:func:`expected_overlap`).
+    """
+    rows, sure = [], []
     for result in results:
         for structure, mask in result.masks.items():
             write_mask(mask_file(out, result.request, structure, model.task), mask, result.image)
@@ -128,6 +132,10 @@ def write_predictions(results: Iterable[Prediction], model: Model, out: Path, *,
         for statistic in model.task.statistics:
             value = result.numbers[statistic.name]
             rows.append({"id": result.request.id, "statistic": statistic.name, "value": value, "unit": statistic.unit})
+        for k, (structure, mask) in enumerate(result.masks.items()):
+            overlap = expected_overlap(result.probability[k], mask)
+            sure.append({"id": result.request.id, "structure": structure, "expected_overlap": round(overlap, 4)})
+    write_table(out / "certainty.csv", pd.DataFrame(sure, columns=["id", "structure", "expected_overlap"]))
     frame = pd.DataFrame(rows, columns=["id", "statistic", "value", "unit"])
     write_table(out / "numbers.csv", frame)
     return frame

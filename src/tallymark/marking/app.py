@@ -12,25 +12,40 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from tallymark.errors import StorageError, TallymarkError
+from tallymark.marking.coding import CODING_HEADER, Kept
 from tallymark.marking.desk import Desk
 from tallymark.marking.gate import IDLE_SECONDS, Gate, OneTimeToken, Rate, Session, Sessions, TeamSessions
+from tallymark.marking.image_queue import ImageQueue
+from tallymark.marking.recording import Recorder
+from tallymark.marking.review import everybody, layers
+from tallymark.marking.team import REVIEWERS
 from tallymark.marking.wire import Ask, Enter, Events, Login
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
-def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, secure: bool = False) -> Gate:
+def create_app(
+    desk: Desk,
+    token: OneTimeToken,
+    origins: tuple[str, ...],
+    *,
+    secure: bool = False,
+    queue: ImageQueue | None = None,
+) -> Gate:
     """The application that serves a study.
 
     Args:
         desk: the study while it is marked.
         token: lets the first browser in.
         origins: the addresses under which it is served, the first the one that is told to people.
+        queue: what comes next for whom; None: a plain one.
         secure: it is reached through TLS: the cookie never travels without.
     """
     team = desk.team
     sessions = Sessions() if team is None else TeamSessions(team)
     cookie = f"tallymark_{desk.settings.port}"
+    queue, recorder = queue or ImageQueue(desk), Recorder(desk)
+    planes = Kept()
     guesses = Rate(per_second=0.2, burst=10)
     # A whole team may sign in at once from behind one proxy; who guesses is slowed down by the name.
     arrivals = Rate(per_second=1, burst=100)
@@ -38,6 +53,7 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        queue.close()
         desk.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
@@ -47,6 +63,10 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
     def user(request: Request) -> str:
         session: Session = request.state.session
         return session.user
+
+    def reviews(request: Request) -> bool:
+        own: Session = request.state.session
+        return own.role in REVIEWERS
 
     def enter(body: Enter, request: Request) -> Response:
         client = request.client.host if request.client else ""
@@ -85,14 +105,20 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
         return desk.overview() | {"user": own.user, "role": own.role, "team": team is not None, "csrf": own.csrf}
 
     def following(body: Ask, request: Request) -> dict[str, Any]:
-        return desk.next(user(request), body.count, body.without)
+        return (queue.to_review if body.review and reviews(request) else queue.to_mark)(
+            user(request), body.count, body.without
+        )
 
     def case(key: str, request: Request) -> dict[str, Any]:
         return desk.open(key, user(request))
 
     def plane(key: str, number: int) -> Response:
-        samples = desk.frames.get(desk.case(key)).plane(number)
-        return Response(samples, media_type="application/octet-stream")
+        frame = desk.frames.get(desk.case(key))
+        if desk.settings.on_loopback:  # nothing is quicker than no compression where there is no network
+            return Response(frame.plane(number), media_type="application/octet-stream")
+        coded = planes.get((key, number), lambda: frame.coded(number))
+        headers = {"content-encoding": "gzip", CODING_HEADER: "differences"}
+        return Response(coded, media_type="application/octet-stream", headers=headers)
 
     def grown(key: str, number: int, request: Request) -> dict[str, Any]:
         return desk.grown(key, number, user(request))
@@ -100,26 +126,32 @@ def create_app(desk: Desk, token: OneTimeToken, origins: tuple[str, ...], *, sec
     def model(key: str, number: int, request: Request) -> dict[str, Any]:
         return desk.model(key, number, user(request))
 
-    def everybody(request: Request) -> Response:
-        own: Session = request.state.session
-        if own.role not in ("reviewer", "admin"):
+    def team_view(request: Request) -> Response:
+        if not reviews(request):
             return JSONResponse({"error": "this is for reviewers"}, 403)
-        return JSONResponse(desk.everybody())
+        return JSONResponse(everybody(desk))
+
+    def others(key: str, request: Request) -> Response:
+        if not reviews(request):
+            return JSONResponse({"error": "this is for reviewers"}, 403)
+        return JSONResponse({"layers": layers(desk, desk.case(key), user(request))})
 
     def marks(body: Events, request: Request) -> dict[str, Any]:
-        return desk.store_events(body.events, user(request))
+        own: Session = request.state.session
+        return recorder.store(body.events, own.user, own.role)
 
     paths: list[tuple[str, str, Callable[..., Any]]] = [
         ("POST", "/api/enter", enter),
         ("POST", "/api/login", login),
         ("POST", "/api/logout", logout),
         ("GET", "/api/session", session),
-        ("GET", "/api/team", everybody),
+        ("GET", "/api/team", team_view),
         ("POST", "/api/next", following),
         ("GET", "/api/cases/{key}", case),
         ("GET", "/api/cases/{key}/planes/{number}", plane),
         ("GET", "/api/cases/{key}/grown/{number}", grown),
         ("GET", "/api/cases/{key}/model/{number}", model),
+        ("GET", "/api/cases/{key}/layers", others),
         ("POST", "/api/marks", marks),
     ]
     for method, path, endpoint in paths:

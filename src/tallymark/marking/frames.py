@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 
-from tallymark.data.images import Image, robust_window
+from tallymark.data.images import Image, normalise, robust_window
+from tallymark.data.resize import resize_image
 from tallymark.data.study import Case, Study
 from tallymark.errors import GeometryError, StudyError
+from tallymark.marking.coding import encode
 
 _MEMORY = 1 << 30
+
+# In-plane side and voxels on which growth takes a fraction of a second.
+_SIDE, _VOXELS = 192, 150_000
 
 
 @dataclass(frozen=True)
@@ -34,15 +42,30 @@ class Frame:
     spacing: tuple[float, ...] | None
     space: tuple[int, ...]
 
+    @cached_property
+    def coarse(self) -> Float[np.ndarray, "*coarse c"]:
+        """The image in [0, 1] on the grid on which it is grown (:func:`coarse_space`)."""
+        pixels = self.samples if len(self.space) == 3 else self.samples[0]
+        image = normalise(Image(pixels), 1, self.window)
+        space = coarse_space(self.space)
+        return image if self.space == space else resize_image(image, space)
+
     def plane(self, number: int) -> bytes:
         """The samples of a plane in C order.
 
         Raises:
             StudyError: there is no such plane.
         """
+        return bytes(self._plane(number).tobytes())
+
+    def coded(self, number: int) -> bytes:
+        """The same, small enough for a network (:mod:`tallymark.marking.coding`)."""
+        return encode(self._plane(number))
+
+    def _plane(self, number: int) -> Shaped[np.ndarray, "row column channel"]:
         if not 0 <= number < len(self.samples):
             raise StudyError("no such plane", found=number, expected=f"0 to {len(self.samples) - 1}")
-        return bytes(self.samples[number].tobytes())
+        return np.asarray(self.samples[number])
 
 
 def frame_of(image: Image, window: tuple[float, float] | None = None) -> Frame:
@@ -77,6 +100,19 @@ def frame_of(image: Image, window: tuple[float, float] | None = None) -> Frame:
     if len(image.space) == 2:
         samples = samples[None]
     return Frame(samples, window or robust_window(image), (low, high), image.spacing, image.space)
+
+
+def coarse_space(space: Sequence[int]) -> tuple[int, ...]:
+    """The grid on which an image is grown: its own proportions.
+
+    Example:
+        >>> coarse_space((400, 300)), coarse_space((20, 30)), coarse_space((100, 500, 500))
+        ((192, 144), (20, 30), (18, 91, 91))
+    """
+    scale = min(1.0, _SIDE / max(space[-2:]))
+    if len(space) == 3:
+        scale = min(scale, (_VOXELS / math.prod(space)) ** (1 / 3))
+    return tuple(max(1, round(length * scale)) for length in space)
 
 
 def _sample_type(stored: np.dtype, low: float, high: float) -> np.dtype:

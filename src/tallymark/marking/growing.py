@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 from skimage.measure import find_contours
 
-from tallymark.data.images import Image, normalise
 from tallymark.data.mark_layer import EXCLUDED
-from tallymark.data.resize import resize_image, resize_layers, resized_spacing
+from tallymark.data.resize import resize_layers, resized_spacing
 from tallymark.grow import grow_together
 from tallymark.marking.frames import Frame
 
-# In-plane side and voxels on which growth takes a fraction of a second.
-_SIDE, _VOXELS = 192, 150_000
-
 Areas = Mapping[str, tuple[float, float]]
+Masks = dict[str, np.ndarray]
+Run = Callable[..., Masks]
 
 
 def grow_marks(
-    frame: Frame, marks: Mapping[str, Bool[np.ndarray, "*space"]], areas: Areas, structures: Sequence[str]
+    frame: Frame,
+    marks: Mapping[str, Bool[np.ndarray, "*space"]],
+    areas: Areas,
+    structures: Sequence[str],
+    run: Run | None = None,
 ) -> tuple[dict[str, Bool[np.ndarray, "*coarse"]], list[str]]:
     """Grow the marks of every structure whose size is known.
 
@@ -32,6 +34,7 @@ def grow_marks(
         marks: by structure, what is marked ("none of these" among them).
         areas: least and most pixels of the structures whose number is known.
         structures: of the study, in its order.
+        run: runs a function with its arguments, elsewhere if it likes; None: here.
 
     Returns:
         The grown masks on a grid of at most 192 x 192 pixels (150 000 voxels), and warnings where more is marked than
@@ -46,38 +49,36 @@ def grow_marks(
     sized = [name for name in structures if name in own and areas.get(name, (0.0, 0.0))[1] > 0]
     if not sized:
         return {}, warnings
-    space = coarse_space(frame.space)
+    space = frame.coarse.shape[:-1]
     pixels = math.prod(space)
     share = pixels / math.prod(frame.space)
-    coarse = resize_layers(marks, space)
-    excluded = coarse.pop(EXCLUDED, np.zeros(space, bool))
-    growths = grow_together(
-        coarse,
-        # One of which no number tells the size does not grow, and is a wall to the others.
-        {
-            name: (min(areas[name][0] * share, pixels), min(areas[name][1] * share, pixels)) if name in sized else None
-            for name in coarse
-        },
-        _picture(frame, space),
-        resized_spacing(frame.spacing or (1.0,) * len(space), frame.space, space),
-        "paths",
-        excluded=dict.fromkeys(coarse, excluded),
-    )
-    return {name: growths[name].mask for name in sized}, warnings
+    # One of which no number tells the size does not grow, and is a wall to the others.
+    sizes = {name: (min(areas[name][0] * share, pixels), min(areas[name][1] * share, pixels)) for name in sized}
+    spacing = resized_spacing(frame.spacing or (1.0,) * len(space), frame.space, space)
+    grown = (run or _call)(_grow, resize_layers(marks, space), sizes, frame.coarse, spacing)
+    return grown, warnings
 
 
-def coarse_space(space: Sequence[int]) -> tuple[int, ...]:
-    """The grid on which an image is grown: its own proportions.
+def loaded() -> bool:
+    """True; a process that can say so has loaded all that growth needs.
 
     Example:
-        >>> coarse_space((400, 300)), coarse_space((20, 30)), coarse_space((100, 500, 500))
-        ((192, 144), (20, 30), (18, 91, 91))
+        >>> loaded()
+        True
     """
-    scale = min(1.0, _SIDE / max(space[-2:]))
-    if len(space) == 3:
-        scale = min(scale, (_VOXELS / math.prod(space)) ** (1 / 3))
-        return tuple(max(1, round(length * scale)) for length in space)
-    return tuple(max(1, round(length * scale)) for length in space)
+    return True
+
+
+def _call(function: Callable[..., Masks], *arguments: object) -> Masks:
+    return function(*arguments)
+
+
+def _grow(layers: Masks, sizes: Areas, image: np.ndarray, spacing: Sequence[float]) -> Masks:
+    """The part that takes long, on the coarse grid."""
+    excluded = layers.pop(EXCLUDED, np.zeros(image.shape[:-1], bool))
+    known = {name: sizes.get(name) for name in layers}
+    growths = grow_together(layers, known, image, spacing, "paths", excluded=dict.fromkeys(layers, excluded))
+    return {name: growths[name].mask for name in sizes}
 
 
 def outlines(mask: Bool[np.ndarray, "r c"], space: Sequence[int]) -> list[list[list[float]]]:
@@ -113,9 +114,3 @@ def shown(
                 mask = mask[min(len(mask) - 1, plane * len(mask) // space[0])]
             found.append({"structure": k, "lines": outlines(mask, space[-2:])})
     return found
-
-
-def _picture(frame: Frame, space: tuple[int, ...]) -> np.ndarray:
-    pixels = frame.samples if len(frame.space) == 3 else frame.samples[0]
-    image = normalise(Image(pixels), 1, frame.window)
-    return image if image.shape[:-1] == space else resize_image(image, space)

@@ -10,35 +10,76 @@ from tallymark.data.study import Case, Number, Study
 from tallymark.errors import StudyError
 from tallymark.measure.definition import Statistic
 
+_UNITS = {"fraction": " %", "percent": " %", "intensity": "", "mm2": " mm²", "cm2": " cm²", "mm3": " mm³"}
+_KINDS = {"mean_intensity": " intensity", "longest_axis": " longest axis", "shortest_axis": " shortest axis"}
+
 
 @dataclass(frozen=True)
 class Kept:
     """A number of an image, in the unit in which it was kept.
 
     Args:
-        statistic: its name.
-        unit: of the values.
+        statistic: what it is.
         value: the number; NaN if only an interval was kept.
         low: least.
         high: most.
     """
 
-    statistic: str
-    unit: str
+    statistic: Statistic
     value: float
     low: float
     high: float
+
+    @property
+    def middle(self) -> float:
+        """The number, or the middle of its interval."""
+        return (self.low + self.high) / 2 if math.isnan(self.value) else self.value
 
     def __str__(self) -> str:
         """As a reader wants it.
 
         Example:
-            >>> str(Kept("share", "percent", 12.5, 12.0, 13.0)), str(Kept("size", "mm2", float("nan"), 3.0, 5.0))
-            ('share 12.5 %', 'size 3 to 5 mm2')
+            >>> share = Statistic("lesion_fraction", "area_fraction", of=("lesion",))
+            >>> str(Kept(share, 0.2747, 0.2747, 0.2747))
+            'lesion 27.5 %'
+            >>> str(Kept(Statistic("size", "area", of=("cyst", "rim"), unit="mm2"), float("nan"), 3.0, 5.0))
+            'cyst and rim 3 to 5 mm²'
         """
-        unit = {"percent": " %", "fraction": ""}.get(self.unit, f" {self.unit}")
-        number = f"{self.low:.4g} to {self.high:.4g}" if math.isnan(self.value) else f"{self.value:.4g}"
-        return f"{self.statistic.replace('_', ' ')} {number}{unit}"
+        if math.isnan(self.value):
+            low, high = (written(self.statistic, value) for value in (self.low, self.high))
+            number = f"{low.removesuffix(_unit(self.statistic))} to {high}"
+        else:
+            number = written(self.statistic, self.value)
+        return f"{subject(self.statistic)} {number}"
+
+
+def subject(statistic: Statistic) -> str:
+    """Of what a number is, in words.
+
+    Example:
+        >>> subject(Statistic("fat", "area_ratio", of=("fat",), over=("fat", "muscle"), unit="percent"))
+        'fat of fat and muscle'
+    """
+    of, over = " and ".join(statistic.of), " and ".join(statistic.over)
+    return f"{of}{_KINDS.get(statistic.kind, '')}" + (f" of {over}" if over else "")
+
+
+def written(statistic: Statistic, value: float | int) -> str:
+    """A value in the unit of the table, with the unit as people write it: fractions in percent, three digits.
+
+    Example:
+        >>> size = Statistic("a", "area", of=("a",), unit="mm2")
+        >>> written(Statistic("a", "area_fraction", of=("a",)), 0.12345), written(size, 1234.5)
+        ('12.3 %', '1234 mm²')
+    """
+    shown = 100 * value if statistic.unit == "fraction" else value
+    digits = max(0, 2 - math.floor(math.log10(abs(shown)))) if shown else 0
+    number = f"{shown:.{digits}f}"
+    return (number.rstrip("0").rstrip(".") if digits else number) + _unit(statistic)
+
+
+def _unit(statistic: Statistic) -> str:
+    return _UNITS.get(statistic.unit, f" {statistic.unit}")
 
 
 class KeptNumbers:
@@ -69,7 +110,7 @@ class KeptNumbers:
             number = self._numbers.get((case.id, statistic.name))
             if number is not None and not all(math.isnan(v) for v in (number.value, number.low, number.high)):
                 values = (v / statistic.scale for v in (number.value, number.low, number.high))
-                kept.append(Kept(statistic.name, statistic.unit, *values))
+                kept.append(Kept(statistic, *values))
         return kept
 
     def areas(

@@ -17,10 +17,13 @@ from tallymark.data.images import read_mask
 from tallymark.data.study import Case, Study
 from tallymark.data.tables import read_table
 from tallymark.errors import ReadError
-from tallymark.marking.kept import Kept
+from tallymark.marking.kept import Kept, written
 
 _FAR = 0.2
 """A number that is off by this share of the recorded one is said to disagree."""
+
+_SURE = 0.8
+"""A model that expects less overlap than this is said to be unsure."""
 
 
 class Predictions:
@@ -38,6 +41,7 @@ class Predictions:
         self._structures = study.structures
         self._folders = [] if run is None else sorted(p.parent for p in (run / "predictions").glob("*/numbers.csv"))
         self._numbers: dict[tuple[str, str], float] = {}
+        self._overlap: dict[str, float] = {}
         if run is not None and not self._folders:
             raise ReadError(
                 "this run has no predictions",
@@ -48,6 +52,10 @@ class Predictions:
             table = read_table(folder / "numbers.csv", ("id", "statistic", "value"), ("unit",))
             for name, statistic, value in table[["id", "statistic", "value"]].itertuples(index=False, name=None):
                 self._numbers[name, statistic] = float(value) if value else math.nan
+            if (folder / "certainty.csv").is_file():
+                table = read_table(folder / "certainty.csv", ("id", "structure", "expected_overlap"))
+                for name, _, overlap in table.itertuples(index=False, name=None):
+                    self._overlap[name] = min(float(overlap), self._overlap.get(name, 1.0))
 
     def has(self, case: Case) -> bool:
         """Whether any structure of an image was predicted."""
@@ -73,7 +81,7 @@ class Predictions:
                     found[structure] = path
         return found
 
-    def reason(self, case: Case, kept: list[Kept]) -> tuple[float, str] | None:
+    def disagreement(self, case: Case, kept: list[Kept]) -> tuple[float, str] | None:
         """How far the predicted numbers of an image are from the recorded ones, where they disagree.
 
         Returns:
@@ -81,12 +89,22 @@ class Predictions:
         """
         worst: tuple[float, str] | None = None
         for number in kept:
-            predicted = self._numbers.get((case.id, number.statistic), math.nan)
-            recorded = number.value if not math.isnan(number.value) else (number.low + number.high) / 2
-            off = abs(predicted - recorded) / max(abs(recorded), 1e-9)
+            predicted = self._numbers.get((case.id, number.statistic.name), math.nan)
+            off = abs(predicted - number.middle) / max(abs(number.middle), 1e-9)
             if off >= _FAR and (worst is None or off > worst[0]):
-                worst = off, f"number disagrees: the model finds {predicted:.3g}, recorded is {recorded:.3g}"
+                found, recorded = (written(number.statistic, value) for value in (predicted, number.middle))
+                worst = off, f"number disagrees: the model finds {found}, recorded is {recorded}"
         return worst
+
+    def doubt(self, case: Case) -> tuple[float, str] | None:
+        """How unsure the model is of an image, where it is.
+
+        Returns:
+            One less the overlap (intersection over union) that the model expects of its mask, of the structure of
+            which it is least sure, and the reason in words; None where it is sure or was not asked.
+        """
+        overlap = self._overlap.get(case.id, 1.0)
+        return (1 - overlap, f"model unsure: it expects {100 * overlap:.0f} % overlap") if overlap < _SURE else None
 
 
 def blind(key: str, user: str, share: float | int) -> bool:

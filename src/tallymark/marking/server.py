@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
 
 import uvicorn
 
@@ -12,8 +13,11 @@ from tallymark.errors import ConfigError
 from tallymark.marking.app import create_app
 from tallymark.marking.desk import Desk
 from tallymark.marking.gate import OneTimeToken
+from tallymark.marking.growing import loaded
+from tallymark.marking.image_queue import ImageQueue
 from tallymark.marking.settings import MarkingSettings
 from tallymark.marking.team import Team
+from tallymark.marking.workers import Here, Workers
 
 
 def serve(study: Study, settings: MarkingSettings, ready: Callable[[str], None], team: Team | None = None) -> None:
@@ -34,12 +38,18 @@ def serve(study: Study, settings: MarkingSettings, ready: Callable[[str], None],
     origins = settings.origins(users)
     if team is not None and not users:
         raise ConfigError("nobody has an account", remedy="make one: tallymark team add STUDY NAME")
-    desk = Desk(study, settings, team)
+    # One person waits for nobody; of many, some grow while others save.
+    growers = Workers()
+    if team is not None:
+        growers.start(loaded)
+    desk = Desk(study, settings, team, Here() if team is None else growers)
+    beside, queue = Workers(1), ImageQueue(desk)
+    queue.compare(beside)
     token = OneTimeToken()
     secure = origins[0].startswith("https")
     listening = _listen(settings)
     config = uvicorn.Config(
-        create_app(desk, token, origins, secure=secure),
+        create_app(desk, token, origins, secure=secure, queue=queue),
         log_level="warning",
         access_log=False,  # addresses of requests say what was marked when
         server_header=False,
@@ -52,13 +62,14 @@ def serve(study: Study, settings: MarkingSettings, ready: Callable[[str], None],
     )
     server = uvicorn.Server(config)
     ready(f"{origins[0]}/" if team is not None else f"{origins[0]}/#{token.value}")
-    with listening:
+    with listening, closing(beside):
         server.run(sockets=[listening])
 
 
 def _listen(settings: MarkingSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
+    # Named, since asyncio sends small answers at once (TCP_NODELAY) only where it knows that this is TCP.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((settings.host, settings.port))

@@ -24,6 +24,7 @@ from tallymark.errors import ConfigError, StorageError
 
 Role = Literal["annotator", "reviewer", "admin"]
 ROLES: tuple[str, ...] = get_args(Role)
+REVIEWERS: tuple[Role, ...] = ("reviewer", "admin")
 
 LEASE_SECONDS = 15 * 60
 SHORTEST_PASSWORD = 10
@@ -185,16 +186,20 @@ class Team:
     def lease(self, mark_set: str, case_ids: Collection[str], user: str, now: float | None = None) -> None:
         """Give images to a user for a quarter of an hour, unless they are another's."""
         now = time.time() if now is None else now
-        for name in case_ids:
-            try:
-                with self._session() as session:
-                    held = session.get(_Lease, (name, mark_set))
-                    if held is None or held.user == user or held.until < now:
-                        until = now + LEASE_SECONDS
-                        session.merge(_Lease(case_id=name, mark_set=mark_set, user=user, until=until))
-            except StorageError as error:
-                if not isinstance(error.__cause__, IntegrityError):
-                    raise  # else someone else was quicker
+        try:
+            self._take(mark_set, case_ids, user, now)
+        except StorageError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            self._take(mark_set, case_ids, user, now)  # someone else was quicker with one of them
+
+    def _take(self, mark_set: str, case_ids: Collection[str], user: str, now: float) -> None:
+        with self._session() as session:
+            for name in case_ids:
+                held = session.get(_Lease, (name, mark_set))
+                if held is None or held.user == user or held.until < now:
+                    until = now + LEASE_SECONDS
+                    session.merge(_Lease(case_id=name, mark_set=mark_set, user=user, until=until))
 
     def leased(self, mark_set: str, user: str, now: float | None = None) -> set[str]:
         """Images that are others' at the moment."""

@@ -76,7 +76,23 @@ class Visited(Event):
     warned: bool = False
 
 
-AnyEvent = Annotated[Drawn | NothingHere | TakenBack | Visited, Field(discriminator="kind")]
+class Adopted(Event):
+    """The model's outline of a structure becomes a mark, to be corrected."""
+
+    kind: Literal["model"]
+    structure: Annotated[int, Field(ge=0, le=255)] = 0
+
+
+class Judged(Event):
+    """A reviewer accepts somebody's marks on an image, or sends them back."""
+
+    kind: Literal["verdict"]
+    of: Annotated[str, Field(min_length=1, max_length=100)]
+    outcome: Literal["accepted", "returned"]
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
+AnyEvent = Annotated[Drawn | NothingHere | TakenBack | Visited | Adopted | Judged, Field(discriminator="kind")]
 
 
 class Events(_Message):
@@ -90,3 +106,4 @@ class Ask(_Message):
 
     count: Annotated[int, Field(ge=1, le=20)] = 5
     without: Annotated[list[Key], Field(max_length=500)] = []
+    review: bool = False
