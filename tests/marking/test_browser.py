@@ -198,6 +198,8 @@ class TestLoop:
         marker.page.get_by_role("button", name="Go through them").click()
         marker.page.wait_for_selector("#image:not([hidden])")
         assert shown_case(study, marker) == names[2]
+        marker.painted()
+        assert len(set(marker.samples())) > 10  # it is there, not a black page
 
     def test_the_grown_shape_follows_the_stroke(self, marker: Marker) -> None:
         marker.draw((0, -0.1), (0, -0.05))
@@ -437,14 +439,18 @@ class TestDepth:
         assert int(labels(study, "large")["lesion"].sum()) == marker.inked > 10_000
 
 
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Server, list[Any]]]:
+def phantom_study(root: Path) -> Study:
     """Synthetic ultrasound-like images with their exact numbers."""
-    root = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(root / "source", count=8, seed=3, size=320)
+    write_phantoms(root / "source", count=8, seed=7, size=320)
     import_pairs(root / "source" / "images", root / "source" / "masks", root / "study")
     study = Study.open(root / "study")
     weaken(study, marks="erosion:8%", mark_set="e8")
+    return study
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Server, list[Any]]]:
+    study = phantom_study(tmp_path_factory.mktemp("phantoms"))
     server = Server(study.folder, "--author", "reader")
     server.start()
     yield study, server, []
@@ -655,12 +661,15 @@ def make_team(study: Study) -> None:
 
 
 def test_a_reviewer_sees_every_layer_and_sends_one_back(browser: Browser, tmp_path: Path) -> None:
-    study = make_study(tmp_path, count=2)
+    study = phantom_study(tmp_path)
     make_team(study)
-    for name, row in (("ann", 50), ("bob", 70)):
+    case = study.split("train")[0]
+    row, column = np.argwhere(study.truth.mask(case, "lesion")).mean(axis=0)
+    for name, down in (("ann", -14), ("bob", 16)):
         person = Annotator(study.marks, "hand", name)
-        person.draw("Room 12 bed 0", "lesion", Stroke(np.array([[row, 50.0], [row, 70.0]]), 7, (120, 160)), f"{name}1")
-        person.visit("Room 12 bed 0", Visit("done", 2.0), f"{name}2")
+        line = np.array([[row + down, column - 16], [row + down + 4, column], [row + down, column + 16]])
+        person.draw(case.id, "lesion", Stroke(line, 7, (320, 320)), f"{name}1")
+        person.visit(case.id, Visit("done", 2.1), f"{name}2")
     server = Server(study.folder, "--team", "--overlap", "1")
     server.start()
     context = browser.new_context(viewport=LAPTOP)
@@ -669,7 +678,7 @@ def test_a_reviewer_sees_every_layer_and_sends_one_back(browser: Browser, tmp_pa
     marker.page.get_by_role("button", name="Review").click()
     panel = marker.page.locator("#review")
     panel.get_by_text("ann", exact=True).wait_for()
-    assert shown_case(study, marker) == "Room 12 bed 0"
+    assert shown_case(study, marker) == case.id
     marker.page.mouse.move(1, 1)
     marker.painted()
     both = marker.picture()
@@ -693,14 +702,14 @@ def test_a_reviewer_sees_every_layer_and_sends_one_back(browser: Browser, tmp_pa
     marker.page.get_by_role("button", name="Sign out").click()
     marker.page.get_by_label("Name").wait_for()
     sign_in(marker, server.address, "bob")
-    assert shown_case(study, marker) == "Room 12 bed 0"
+    assert shown_case(study, marker) == case.id
     assert marker.page.locator("#reason").inner_text() == "sent back by eve: too low"
     context.close()
     server.kill()
     team = Team(study.folder / "team.sqlite")
     assert [line[1:] for line in team.audit() if line[2] in ("accepted", "returned")] == [
-        ("eve", "accepted", "ann: Room 12 bed 0"),
-        ("eve", "returned", "bob: Room 12 bed 0"),
+        ("eve", "accepted", f"ann: {case.id}"),
+        ("eve", "returned", f"bob: {case.id}"),
     ]
     team.close()
     assert marker.errors == []

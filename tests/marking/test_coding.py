@@ -13,10 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from starlette.testclient import TestClient
 
-from tallymark.marking.coding import Kept, encode
+from tallymark.data.study import Study
+from tallymark.marking.app import create_app
+from tallymark.marking.coding import CODING_HEADER, Kept, encode
+from tallymark.marking.desk import Desk
+from tallymark.marking.gate import OneTimeToken
 from tallymark.marking.growing import loaded
+from tallymark.marking.settings import MarkingSettings, case_key
+from tallymark.marking.team import Team
 from tallymark.marking.workers import Workers
+
+PASSWORD = "correct horse battery"
 
 
 def decoded(content: bytes, kind: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -44,6 +53,25 @@ def test_a_picture_of_sixteen_bits_gets_smaller_than_by_gzip_alone() -> None:
     smooth = (2000 + 3 * rows + 2 * columns + noise).astype("<u2")[..., None]
     assert len(encode(smooth)) < 0.6 * smooth.nbytes
     assert len(encode(smooth)) < 0.8 * len(gzip.compress(smooth.tobytes(), 1))
+
+
+def test_beyond_this_machine_images_are_coded_and_kept_by_nobody(study: Study) -> None:
+    public = "https://marking.clinic.example"
+    team = Team(study.folder / "team.sqlite")
+    team.add("ann", "annotator", PASSWORD)
+    desk = Desk(study, MarkingSettings(behind_proxy=True, public=public), team)
+    served = create_app(desk, OneTimeToken(), (public,), secure=True)
+    client = TestClient(served, base_url=public, headers={"origin": public})
+    assert client.post("/api/login", json={"user": "ann", "password": PASSWORD}).status_code == 200
+    for case, kind in zip(desk.cases[:2], ("u1", "<u2"), strict=True):
+        answer = client.get(f"/api/cases/{case_key(case)}/planes/0")
+        assert (answer.headers["content-encoding"], answer.headers[CODING_HEADER]) == ("gzip", "differences")
+        assert answer.headers["cache-control"] == "no-store"  # an image of a patient stays on no disk of a reader
+        frame = desk.frames.get(case)
+        back = decoded(gzip.compress(answer.content), kind, frame.samples[0].shape)  # the client undid the gzip
+        assert back.tobytes() == frame.plane(0)
+    desk.close()
+    team.close()
 
 
 def test_what_was_made_is_made_once_and_the_oldest_goes() -> None:

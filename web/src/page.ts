@@ -284,7 +284,7 @@ export class Page {
     }
     this.title.textContent = about.id;
     this.reason.textContent = current.reason;
-    this.numbers.textContent = about.numbers.join(" · ");
+    this.numbers.textContent = about.numbers.length ? `recorded: ${about.numbers.join(" · ")}` : "";
     this.structures.querySelectorAll("button").forEach((chip, i) => {
       chip.setAttribute("aria-checked", String(i === work.structure && work.tool !== "none"));
     });

@@ -90,7 +90,13 @@ export class View {
   }
 
   fit(): void {
-    if (!this.frame) return;
+    this.fitted = true;
+    this.fill();
+    this.redraw();
+  }
+
+  private fill(): void {
+    if (!this.frame || !this.canvas.clientWidth) return; // hidden: the next frame finds its size
     const { rows, columns } = this.frame.about;
     this.zoom = 1;
     const [x, y] = this.scale;
@@ -98,8 +104,6 @@ export class View {
     const [fx, fy] = this.scale;
     this.left = (this.canvas.clientWidth - columns * fx) / 2;
     this.top = (this.canvas.clientHeight - rows * fy) / 2;
-    this.fitted = true;
-    this.redraw();
   }
 
   pan(dx: number, dy: number): void {
@@ -190,6 +194,7 @@ export class View {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "#000";
     context.fillRect(0, 0, canvas.width, canvas.height);
+    if (this.fitted) this.fill();
     const picture = frame?.picture(this.plane, this.window);
     if (!frame || !picture) return;
     const [sx, sy] = this.scale;
@@ -204,7 +209,7 @@ export class View {
     }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (this.hidden) return;
-    for (const { name, colour, at } of this.others) if (at) this.write(name, ...this.screenAt(at), colour);
+    for (const { name, at } of this.others) if (at) this.write(name, ...this.screenAt(at));
     this.outline(this.model, [2, 4]);
     this.outline(this.grown, []);
     for (const mark of this.layer?.counting ?? []) if (mark.kind === "diameter") this.ruler(mark);
@@ -256,16 +261,16 @@ export class View {
     }
     if (points.length < 2) return;
     const text = lengthOf(points, this.frame!.about.spacing);
-    this.write(text, ...ends[1], "#fff");
+    this.write(text, ...ends[1]);
   }
 
-  private write(text: string, x: number, y: number, colour: string): void {
+  private write(text: string, x: number, y: number): void {
     const { context } = this;
     context.font = "600 14px system-ui, sans-serif";
     context.lineWidth = 4;
     context.strokeStyle = "#000";
     context.strokeText(text, x + 10, y - 8);
-    context.fillStyle = colour;
+    context.fillStyle = "#fff";
     context.fillText(text, x + 10, y - 8);
   }
 

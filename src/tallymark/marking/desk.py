@@ -144,7 +144,7 @@ class Desk:
         masks, warnings = grow_marks(
             frame, self.annotator(user).labels(case.id), areas, self.study.structures, self.runner.run
         )
-        numbers = "; ".join(str(kept) for kept in self.kept.of(case))
+        numbers = " · ".join(str(kept) for kept in self.kept.of(case))
         return {
             "outlines": shown(masks, self.study.structures, frame.space, plane),
             "notes": [f"grown to {numbers}"] if masks else [],
