@@ -57,6 +57,22 @@ def test_only_what_is_switched_on_is_computed():
     assert set(objective(output, batch, batch.image, TASK, losses(statistic=1))) == {"statistic", "total"}
 
 
+def test_in_the_warm_up_on_grown_marks_only_what_knows_a_label_counts():
+    batch = batch_of_one()
+    batch = batch._replace(grown=batch.truth.float(), certainty=torch.ones(1, 1, 2, 2))
+    output = Output(logit=torch.zeros(1, 1, 2, 2), reconstruction=batch.image)
+    config = losses(grown=0.5, weak=1, size=30, gated_crf=0.1, dice=1)
+    early = objective(output, batch, batch.image, TASK, config, progress=0.2)
+    late = objective(output, batch, batch.image, TASK, config, progress=0.5)
+    assert set(early) == {"grown", "dice", "total"}
+    assert set(late) == {"grown", "dice", "weak", "size", "gated_crf", "total"}
+    assert early["grown"] == late["grown"]
+    # Where nothing grew, there is nothing to warm up on.
+    unknown = batch._replace(certainty=torch.zeros(1, 1, 2, 2))
+    assert "size" in objective(output, unknown, batch.image, TASK, config, progress=0.2)
+    assert "size" in objective(output, batch, batch.image, TASK, losses(size=30), progress=0.2)
+
+
 def test_a_mark_that_says_none_of_these_pushes_down():
     batch = batch_of_one()._replace(excluded=torch.tensor([[[[False, False], [False, True]]]]))
     logit = torch.zeros(1, 1, 2, 2, requires_grad=True)

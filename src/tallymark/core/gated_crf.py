@@ -17,7 +17,7 @@ def gated_crf_loss(
     prob: Float[Tensor, "b k *space"],
     image: Float[Tensor, "b c *space"],
     *,
-    radius: int = 5,
+    radius: int | None = None,
     position: float = 6.0,
     intensity: float = 0.1,
     valid: Bool[Tensor, "b 1 *space"] | None = None,
@@ -32,12 +32,12 @@ def gated_crf_loss(
     Alone, or beside marks of one class, it is degenerate: a constant mask costs nothing if it is certain.
 
     The kernel is never held as a whole: each of the ``((2 radius + 1)^d - 1) / 2`` shifts adds its pairs. Time and
-    memory grow with their number, 60 in 2-D and 665 in 3-D at a radius of 5; take a smaller one in volumes.
+    memory grow with their number, 60 in 2-D and 665 in 3-D at a radius of 5, 62 in 3-D at 2.
 
     Args:
         prob: probability in [0, 1], not logits.
         image: intensities in [0, 1]; the squared differences of the channels add up. No gradient passes.
-        radius: half the edge of the window, in pixels; >= 1.
+        radius: half the edge of the window, in pixels; >= 1. None: 5 in images, 2 in volumes.
         position: standard deviation in pixels, > 0.
         intensity: standard deviation in units of the image, > 0.
         valid: pixels that show the image; a pair counts where both do.
@@ -58,6 +58,8 @@ def gated_crf_loss(
         >>> gated_crf_loss(prob, image, radius=1, position=1e6)  # each of two pixels differs from its only neighbour
         tensor(1.)
     """
+    if radius is None:
+        radius = 5 if prob.ndim == 4 else 2
     if radius < 1 or not (position > 0 and intensity > 0):
         raise ConfigError(
             "the window of the gated CRF is out of range",

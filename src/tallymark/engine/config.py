@@ -123,7 +123,9 @@ class GatedCrfTerm(_Section):
     """Near pixels that look alike should get the same label."""
 
     weight: Weight = 0.0
-    radius: Annotated[int, Field(ge=1, le=20)] = Field(default=5, description="half the edge of the window, in pixels")
+    radius: Annotated[int, Field(ge=1, le=20)] | None = Field(
+        default=None, description="half the edge of the window, in pixels; None: 5 in images, 2 in volumes"
+    )
     position: Positive = Field(default=6.0, description="standard deviation, in pixels")
     intensity: Positive = Field(default=0.1, description="standard deviation, of an image in [0, 1]")
 
@@ -135,6 +137,10 @@ class GrownTerm(_Section):
     cost: Literal[
         "auto", "euclidean", "paths", "walker", "consensus", "blend", "revised", "appearance", "candidates"
     ] = "auto"
+    straight: Share = Field(
+        default=0.5,
+        description="share of growth by distance alone in the label, which is soft where the two differ",
+    )
     weights: str | None = Field(default=None, description="folder of a SAM or MedSAM, for the cost candidates")
     trust: bool = Field(default=True, description="marks belong to the label in any case; false: some may lie outside")
     band: Share = Field(default=0.0, description="pixels of which the growth is less sure than this are left out")
@@ -154,7 +160,10 @@ class GrownTerm(_Section):
 
 
 class LossConfig(_Section):
-    """Every loss can be switched on or off by its weight, in any recipe."""
+    """Every loss can be switched on or off by its weight, in any recipe.
+
+    Beside grown marks, the losses that know no label (all but cross-entropy and Dice) begin when the warm-up ends.
+    """
 
     statistic: StatisticTerm = StatisticTerm()
     weak: WeakTerm = WeakTerm()
@@ -169,6 +178,12 @@ class LossConfig(_Section):
     gated_crf: GatedCrfTerm = GatedCrfTerm()
     mixed_pseudo_labels: Term = Term()
     grown: GrownTerm = GrownTerm()
+
+    def at(self, progress: float) -> LossConfig:
+        """The losses of a stage of the training: in the warm-up on grown marks, those that know a label."""
+        if self.grown.weight == 0 or progress >= self.grown.warmup:
+            return self
+        return LossConfig(grown=self.grown, cross_entropy=self.cross_entropy, dice=self.dice)
 
 
 class AugmentConfig(_Section):

@@ -141,7 +141,7 @@ class Gatherer:
     ) -> Float[np.ndarray, "k *space"]:
         kept = self._folder / f"{case.id}.npy"
         if not kept.exists():
-            growths = growths_of(self.study, case, marks, shares, self._grower)
+            growths = growths_of(self.study, case, marks, shares, self._grower).looked
             # The file is small: whole numbers, 0 where nothing has grown.
             steps = np.zeros((len(shares), *(1,) * self.study.settings.image.dimension), dtype=np.uint16)
             if growths:

@@ -30,16 +30,30 @@ class _Grow(Protocol):
     ) -> dict[str, Growth]: ...
 
 
+class Straight(NamedTuple):
+    """Growth by distance alone, beside another.
+
+    Attributes:
+        grow: all structures of one image.
+        share: in the labels, in [0, 1].
+    """
+
+    grow: _Grow
+    share: float
+
+
 class Grower(NamedTuple):
     """A way to grow marks.
 
     Attributes:
         key: what a cache of its growths depends on.
         grow: all structures of one image, as :func:`tallymark.grow.grow_together`.
+        straight: growth by distance alone beside it, and its share in the labels; None: none.
     """
 
     key: str
     grow: _Grow
+    straight: Straight | None = None
 
 
 def grower(term: GrownTerm, accelerator: str = "cpu") -> Grower:
@@ -55,7 +69,7 @@ def grower(term: GrownTerm, accelerator: str = "cpu") -> Grower:
 
     Example:
         >>> grower(GrownTerm(cost="paths")).key
-        'paths'
+        'paths and straight by 0.5'
     """
     if (term.cost == _CANDIDATES) != (term.weights is not None):
         raise ConfigError(
@@ -66,11 +80,16 @@ def grower(term: GrownTerm, accelerator: str = "cpu") -> Grower:
             remedy="--set losses.grown.cost=candidates --set losses.grown.weights=FOLDER",
         )
     key = "" if term.trust else " of marks that may err"
+    straight: Straight | None = None
+    if term.straight > 0 and term.cost != "euclidean":
+        key = f" and straight by {term.straight:g}{key}"
+        straight = Straight(partial(grow_together, cost="euclidean", trust=term.trust), term.straight)
     if term.weights is None:
-        return Grower(term.cost + key, partial(grow_together, cost=term.cost, trust=term.trust))
+        return Grower(term.cost + key, partial(grow_together, cost=term.cost, trust=term.trust), straight)
     on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     network = PromptableNetwork(term.weights, "cuda" if on_gpu else "cpu")
-    return Grower(f"{_CANDIDATES} of {network.sha256}{key}", partial(_each_alone, network=network, trust=term.trust))
+    look = partial(_each_alone, network=network, trust=term.trust)
+    return Grower(f"{_CANDIDATES} of {network.sha256}{key}", look, straight)
 
 
 def _each_alone(

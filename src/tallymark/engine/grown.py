@@ -27,6 +27,20 @@ _FORMAT = 3
 _SIDE = 256
 # Places in the order of growth are kept up to here: several times the area, beyond which nothing is a candidate.
 _FARTHEST = 5.0
+# Straight growth counts where it has at least this share in common with the one that looks at the image.
+_COMMON = 0.5
+
+
+class Growths(NamedTuple):
+    """The growth of each structure of one image.
+
+    Attributes:
+        looked: by the cost that was asked for, which looks at the image unless it is straight itself.
+        straight: by distance alone; empty where it has no share in the labels.
+    """
+
+    looked: Mapping[str, Growth]
+    straight: Mapping[str, Growth]
 
 
 class Grown(NamedTuple):
@@ -90,7 +104,8 @@ def grown_at(
         case = cases[row]
         marks = study.marks.labels(case.id, mark_set) if marked is None or marked[row] else {}
         growths = growths_of(study, case, marks, areas[row], grower, max(_SIDE, *size[-2:]))
-        return _rows(growths, study.structures, tuple(size))
+        straight = grower.straight.share if grower.straight is not None else 0.0
+        return _rows(growths, study.structures, tuple(size), straight)
 
     def build(path: Path) -> Mapping[str, Any]:
         write_rows(path, map(grow_case, range(len(cases))), (len(cases), 3, len(study.structures), *size), np.uint8)
@@ -123,7 +138,7 @@ def growths_of(
     shares: Sequence[tuple[float, float] | None],
     grower: Grower,
     side: int = _SIDE,
-) -> dict[str, Growth]:
+) -> Growths:
     """Grow the marks of a case to its kept numbers, in the proportions of the original image.
 
     Args:
@@ -135,10 +150,10 @@ def growths_of(
         side: the longest in-plane side at which it is grown, in pixels; larger images are made smaller.
 
     Returns:
-        The growth of each structure, of the shape of :func:`working_size`; empty where there is nothing to grow.
+        Growths of the shape of :func:`working_size`; none where there is nothing to grow.
     """
     if not marks and (0.0, 0.0) not in shares:
-        return {}
+        return Growths({}, {})
     settings = study.settings.image
     image = normalise(case.read(), settings.channels, settings.window)
     work = working_size(image.shape[:-1], side)
@@ -147,34 +162,52 @@ def growths_of(
         image = resize_image(image, work)
     marks = resize_layers(marks, work)
     nothing = np.zeros(work, dtype=bool)
-    return grower.grow(
-        {name: marks.get(name, nothing) for name in study.structures},
-        {
-            name: None if share is None else (share[0] * nothing.size, share[1] * nothing.size)
-            for name, share in zip(study.structures, shares, strict=True)
-        },
-        image,
-        edges,
-        excluded={name: marks.get(EXCLUDED, nothing) for name in study.structures},
-    )
+    own = {name: marks.get(name, nothing) for name in study.structures}
+    areas = {
+        name: None if share is None else (share[0] * nothing.size, share[1] * nothing.size)
+        for name, share in zip(study.structures, shares, strict=True)
+    }
+    excluded = {name: marks.get(EXCLUDED, nothing) for name in study.structures}
+    growths = grower.grow(own, areas, image, edges, excluded=excluded)
+    if grower.straight is None or not any(growth.mask.any() for growth in growths.values()):
+        return Growths(growths, {})
+    return Growths(growths, grower.straight.grow(own, areas, image, edges, excluded=excluded))
 
 
 def _rows(
-    growths: Mapping[str, Growth], structures: Sequence[str], size: tuple[int, ...]
+    growths: Growths, structures: Sequence[str], size: tuple[int, ...], straight: float
 ) -> UInt8[np.ndarray, "3 k *size"]:
-    result = np.zeros((3, len(structures), *size), dtype=np.uint8)
+    """Growths at the network's size, straight ones with their share where they are not lost."""
+    result = np.zeros((3, len(structures), *size))
     for position, name in enumerate(structures):
-        if name in growths and growths[name].known:
-            result[:, position] = _packed(growths[name], size)
-    return result
+        looked, other = growths.looked.get(name), growths.straight.get(name)
+        if looked is None or not looked.known:
+            continue
+        result[:, position] = _layers(looked, size)
+        if other is not None and other.known and agreement(looked.mask, other.mask) >= _COMMON:
+            result[:, position] += straight * (_layers(other, size) - result[:, position])
+    return np.asarray(np.rint(result * 255), dtype=np.uint8)
 
 
-def _packed(growth: Growth, size: tuple[int, ...]) -> UInt8[np.ndarray, "3 *size"]:
+def agreement(one: Bool[np.ndarray, "*space"], other: Bool[np.ndarray, "*space"]) -> float:
+    """Share of the larger of two masks that both cover; 1 where both are empty.
+
+    Example:
+        >>> agreement(np.array([True, True, False]), np.array([False, True, False]))
+        0.5
+    """
+    larger = max(int(one.sum()), int(other.sum()))
+    return float((one & other).sum() / larger) if larger else 1.0
+
+
+def _layers(growth: Growth, size: tuple[int, ...]) -> Float[np.ndarray, "3 *size"]:
+    """Share, order and certainty of one growth, each in [0, 1]."""
     order = np.minimum(growth.order, _FARTHEST)
     # Known at all is at least one 255th.
     sure = np.maximum(resize_image(growth.confidence[..., None], size)[..., 0], 1 / 255)
     kept = [resize_mask_fraction(growth.mask, size), resize_image(order[..., None], size)[..., 0] / _FARTHEST, sure]
-    return np.asarray(np.rint(np.stack(kept).clip(0, 1) * 255), dtype=np.uint8)
+    layers: Float[np.ndarray, "3 *size"] = np.stack(kept).clip(0, 1)
+    return layers
 
 
 def known_shares(sizes: KnownFractions, row: int) -> list[tuple[float, float] | None]:

@@ -58,6 +58,9 @@ def objective(
         ``reconstruction``; the paper states no weights. The others are named at their functions in
         :mod:`tallymark.core`.
     """
+    if batch.certainty is None or bool(batch.certainty.any()):
+        # Without any growth there is nothing to warm up on.
+        config = config.at(progress)
     logits = [output.logit] if output.branches is None else list(output.branches)
     each = []
     for logit in logits:
@@ -166,7 +169,7 @@ def _of_others(output: Output, batch: Batch, task: Task, config: LossConfig, pro
     if config.grown.weight > 0 and batch.grown is not None and batch.certainty is not None:
         terms["grown"] = soft_label_loss(output.logit, batch.grown, batch.certainty, batch.valid)
     if config.gated_crf.weight > 0:
-        options = config.gated_crf.model_dump(exclude={"weight"})
+        options = config.gated_crf.model_dump(exclude={"weight"}, exclude_none=True)
         terms["gated_crf"] = gated_crf_loss(prob, batch.image, **options, valid=batch.valid)
     return terms
 

@@ -40,8 +40,16 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     # The upper bound: full masks. Whether the paper's supervised row keeps L_r and L_c is not stated; ours does not.
     "full": {"losses": {"cross_entropy": {"weight": 1.0}, "dice": {"weight": 1.0}}},
-    # Ours: marks grown to the number as labels, then self-training at the exact number.
-    "grow": {"losses": {"grown": {"weight": 1.0}}},
+    # Ours: marks grown to the number as labels; then self-training at the exact number, beside what needs no label and
+    # holds where growth errs: the number, the marks, and that near pixels which look alike belong together.
+    "grow": {
+        "losses": {
+            "grown": {"weight": 0.5},
+            "weak": _MARKS_AND_ZEROS,
+            "size": {"weight": 30.0},
+            "gated_crf": {"weight": 0.1},
+        }
+    },
     # Kervadec et al. 2019, DOI 10.1016/j.media.2019.02.009: partial cross-entropy and a squared hinge at 10 % of the
     # known size. Like ours, their marks are of the structure alone (their code takes no background class); the size
     # says the rest. Ours: the known size of each image in place of an estimate, which they have as an ablation.
