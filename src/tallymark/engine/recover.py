@@ -144,7 +144,8 @@ def recover(
         there = run.folder.model_file.exists()
         say(f"fold {run.fold.number} of {folds}: {'its network is there' if there else 'training without it'}")
         models.append(trained(study, run, settings, file, console))
-    gatherer = Gatherer(study, known_numbers(study, config), marks, grower(config.losses.grown), folder.growth)
+    way = grower(config.losses.grown.model_copy(update={"straight": 0.0}))
+    gatherer = Gatherer(study, known_numbers(study, config), marks, way, folder.growth)
 
     say("outlining")
     pulls = np.full(len(study.structures), float(pull))
