@@ -5,6 +5,10 @@ study of synthetic ultrasound-like images with their numbers. Each annotator is 
 the page does: asks what comes next, fetches images ahead with all their samples, sends a stroke, waits until it is
 saved, asks for the grown shape, sends the visit, and goes on after a pause, so that an image takes about two seconds.
 Every acknowledged stroke is then looked for in the file.
+
+``--page`` measures instead, in Debian's Chromium, from the space bar to the next image on the screen, one person
+marking an image in about two seconds; ``--large`` does so with images of 4000 x 4000 and 16 bits. ``--coding`` measures
+how such an image gets smaller for a network, and how long that takes.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import argparse
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,11 +28,15 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import PIL.Image
+import scipy.ndimage
+from playwright.sync_api import sync_playwright
 
-from tallymark.data.study import Study
+from tallymark.data.study import Case, Study, StudySettings
 from tallymark.datasets.pairs import import_pairs
 from tallymark.datasets.phantom import write_phantoms
 from tallymark.datasets.weaken import weaken
+from tallymark.marking.coding import encode
 from tallymark.marking.team import Team
 
 PASSWORD = "correct horse battery"
@@ -110,7 +119,20 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=30, help="that each annotator marks")
     parser.add_argument("--side", type=int, default=512, help="rows and columns of an image")
     parser.add_argument("--pause", type=float, default=1.8, help="seconds before each stroke")
+    parser.add_argument("--page", action="store_true", help="from the space bar to the next image")
+    parser.add_argument("--large", action="store_true", help="the same with images of 4000 x 4000 and 16 bits")
+    parser.add_argument("--coding", action="store_true", help="images made small for a network")
     options = parser.parse_args()
+    if options.coding:
+        measure_coding()
+    elif options.page or options.large:
+        measure_page(options.images, options.side, large=options.large)
+    else:
+        measure_load(options)
+
+
+def measure_load(options: argparse.Namespace) -> None:
+    """Twenty annotators at once."""
     with tempfile.TemporaryDirectory() as temporary:
         study = make_study(Path(temporary), 2 * options.annotators, options.side)
         team = Team(study.folder / "team.sqlite")
@@ -141,6 +163,62 @@ def main() -> None:
             ms = 1000 * np.array([second for person in people for second in person.seconds[what]])
             middle, high, highest = np.percentile(ms, (50, 95, 100))
             print(f"{what}: median {middle:.1f} ms, 95 % below {high:.1f} ms, slowest {highest:.1f} ms")
+
+
+def large_image(rng: np.random.Generator, side: int = 4000) -> np.ndarray:
+    """Tissue of 12 bits with the noise of a detector, as a radiograph has it."""
+    coarse = scipy.ndimage.gaussian_filter(rng.random((side // 8, side // 8)), 6)
+    smooth = scipy.ndimage.zoom((coarse - coarse.min()) / np.ptp(coarse), 8, order=1)
+    return np.asarray((300 + 3000 * smooth + rng.normal(0, 12, (side, side))).clip(0, 4095).astype(np.uint16))
+
+
+def measure_coding() -> None:
+    """Size and time of a large image on its way."""
+    samples = large_image(np.random.default_rng(0))[..., None]
+    started = time.perf_counter()
+    coded = encode(samples)
+    seconds, share = time.perf_counter() - started, len(coded) / samples.nbytes
+    print(f"{samples.nbytes / 1e6:.0f} MB become {len(coded) / 1e6:.1f} MB ({share:.0%}) in {seconds:.2f} s, once")
+    print(f"at 100 Mbit/s: {8 * samples.nbytes / 1e8:.1f} s become {8 * len(coded) / 1e8:.1f} s")
+
+
+def measure_page(images: int, side: int, *, large: bool) -> None:
+    """From the space bar to the next image."""
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as started:
+        folder = Path(temporary)
+        if large:
+            rng, cases = np.random.default_rng(0), []
+            for number in range(images + 1):
+                PIL.Image.fromarray(large_image(rng)).save(folder / f"{number}.png")
+                cases.append(Case(str(number), folder / f"{number}.png", split="train"))
+            study = Study.create(folder / "study", StudySettings(name="large", structures=("lesion",)), cases)
+        else:
+            study = make_study(folder, 2 * images, side)
+        words = ["mark", str(study.folder), "--port", str(PORT), "--no-browser"]
+        with subprocess.Popen([sys.executable, "-m", "tallymark", *words], stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            address = server.stdout.readline().split("mark here: ")[1].strip()
+            arguments = ["--no-sandbox", "--disable-gpu"]
+            browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+            page = browser.new_page(viewport={"width": 1366, "height": 768})
+            page.goto(address)
+            page.wait_for_selector("body[data-next-ms]")
+            ms = []
+            for _ in range(images):
+                page.wait_for_timeout(2000)
+                before = page.locator("body").get_attribute("data-key")
+                page.mouse.move(650, 380)
+                page.mouse.down()
+                page.mouse.move(700, 390, steps=5)
+                page.mouse.up()
+                page.keyboard.press("Space")
+                page.wait_for_selector(f'body:not([data-key="{before}"])')
+                page.wait_for_timeout(200)
+                ms.append(float(page.locator("body").get_attribute("data-next-ms") or "inf"))
+            browser.close()
+            server.kill()
+        middle, high, highest = np.percentile(ms, (50, 95, 100))
+        print(f"{len(ms)} images: median {middle:.0f} ms, 95 % below {high:.0f} ms, slowest {highest:.0f} ms")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Playwright
 from starlette.testclient import TestClient
 
+from browsing import Server, chromium, launched, playwright
 from marking_study import ORIGIN, Visitor, make_study
 from tallymark.data.study import Study
 from tallymark.marking.app import create_app
@@ -37,3 +39,39 @@ def visitor(desk: Desk) -> Visitor:
 @pytest.fixture
 def key(desk: Desk) -> str:
     return case_key(desk.cases[0])
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Playwright]:
+    chromium()
+    with playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(started: Playwright) -> Iterator[Browser]:
+    browser = launched(started)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[..., Server]]:
+    """Starts servers, and ends them whatever becomes of the test."""
+    servers: list[Server] = []
+
+    def start(study: Study, *options: str, port: int | None = None) -> Server:
+        servers.append(Server(study.folder, *options, port=port))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def own(tmp_path: Path, serving: Callable[..., Server]) -> tuple[Study, Server]:
+    """A study and a server that a test may kill."""
+    study = make_study(tmp_path)
+    return study, serving(study, "--author", "reader")

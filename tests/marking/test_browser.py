@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
-from playwright.sync_api import Browser, Playwright
+import SimpleITK
+from playwright.sync_api import Browser
 
-from browsing import ARGUMENTS, LAPTOP, TABLET, Marker, Server, chromium, free_port, launched, playwright
-from marking_study import make_study
-from tallymark.data.annotations import Annotator, Visit
+from browsing import (
+    LAPTOP,
+    PATIENCE_MS,
+    TABLET,
+    Marker,
+    Server,
+    labels,
+    shown_case,
+    visiting,
+)
+from marking_study import make_study, phantom_study
+from tallymark.data.annotations import Annotator
 from tallymark.data.marks import EXCLUDED
-from tallymark.data.strokes import Stroke
 from tallymark.data.study import Case, Study, StudySettings
-from tallymark.datasets.pairs import import_pairs
-from tallymark.datasets.phantom import write_phantoms
-from tallymark.datasets.weaken import weaken
-from tallymark.marking.team import Team
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Playwright]:
-    chromium()
-    with playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(started: Playwright) -> Iterator[Browser]:
-    browser = launched(started)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +68,7 @@ def marking(
 ) -> Iterator[Marker]:
     """A page that begins with nothing marked; the first one is let in by the address, later ones by its cookie."""
     context = browser.new_context(viewport=LAPTOP, has_touch=touch)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     context.add_cookies(cookies)
     marker = Marker(context.new_page()).open(server.address)
     cookies[:] = context.cookies()
@@ -96,36 +83,6 @@ def marking(
 @pytest.fixture
 def study(served: tuple[Study, Server, list[Any]]) -> Study:
     return served[0]
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[tuple[Study, Server]]:
-    """A study and a server that a test may kill."""
-    study = make_study(tmp_path)
-    server = Server(study.folder, "--author", "reader")
-    server.start()
-    yield study, server
-    server.kill()
-
-
-@contextmanager
-def visiting(browser: Browser, server: Server, size: Any = LAPTOP, **options: Any) -> Iterator[Marker]:
-    context = browser.new_context(viewport=size, **options)
-    context.set_default_timeout(15_000)
-    marker = Marker(context.new_page()).open(server.address)
-    yield marker
-    context.close()
-    assert marker.errors == []
-
-
-def shown_case(study: Study, marker: Marker) -> str:
-    from tallymark.marking.settings import case_key
-
-    return next(case.id for case in study.cases if case_key(case) == marker.shown)
-
-
-def labels(study: Study, case_id: str, author: str = "reader") -> dict[str, np.ndarray]:
-    return Annotator(study.marks, "hand", author).labels(case_id)
 
 
 class TestLoop:
@@ -239,83 +196,6 @@ class TestUndo:
         marker.key("y")  # what was undone is gone once something else was drawn
         marker.wait_saved()
         assert int(labels(study, name)["lesion"].sum()) == marker.inked
-
-
-class TestNeverLost:
-    """Kill the server, close the browser."""
-
-    @pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.full)])
-    def test_a_killed_server_costs_no_stroke(self, browser: Browser, own: tuple[Study, Server], kills: int) -> None:
-        with visiting(browser, own[1]) as marker:
-            self._kill(*own, marker, kills)
-
-    @staticmethod
-    def _kill(study: Study, server: Server, marker: Marker, kills: int) -> None:
-        name = shown_case(study, marker)
-        drawn = 0
-        for kill in range(kills):
-            down = (kill % 20 - 10) / 25
-            marker.draw((down, -0.1), (down, 0.1))  # may or may not reach the server
-            server.kill()
-            marker.draw((down + 0.01, -0.1), (down + 0.01, 0.1))
-            marker.page.wait_for_selector("#light[data-light=unsaved]")
-            drawn += 2
-            marker.open(server.start())
-            marker.page.wait_for_selector("#light[data-light=saved]")
-            entries = Annotator(study.marks, "hand", "reader").history(name)
-            assert len(entries) == drawn
-            assert int(labels(study, name)["lesion"].sum()) == marker.inked
-
-    @pytest.mark.parametrize("times", [1, pytest.param(50, marks=pytest.mark.full)])
-    def test_a_closed_browser_costs_no_stroke(
-        self, own: tuple[Study, Server], started: Playwright, tmp_path: Path, times: int
-    ) -> None:
-        study, server = own
-        options = {"executable_path": chromium(), "args": ARGUMENTS, "viewport": LAPTOP}
-
-        @contextmanager
-        def opened() -> Iterator[Marker]:
-            context = started.chromium.launch_persistent_context(tmp_path / "profile", **options)  # type: ignore[arg-type]
-            try:
-                yield Marker(context.new_page()).open(server.address)
-            finally:
-                context.close()  # at once: nothing waits for an answer
-
-        name, drawn = "", 0
-        for _ in range(times):
-            for with_server in (True, False):
-                with opened() as marker:
-                    name = shown_case(study, marker)
-                    marker.wait_saved()
-                    assert len(Annotator(study.marks, "hand", "reader").history(name)) == drawn
-                    if not with_server:
-                        server.kill()
-                    down = (drawn % 20 - 10) / 25
-                    marker.draw((down, -0.1), (down, 0.1))
-                    drawn += 1
-                if server.process is None:
-                    server.start()
-        with opened() as marker:
-            marker.wait_saved()
-            assert len(Annotator(study.marks, "hand", "reader").history(name)) == drawn
-            assert int(labels(study, name)["lesion"].sum()) == marker.inked
-
-    def test_two_annotators_at_once(self, browser: Browser, own: tuple[Study, Server]) -> None:
-        study, server = own
-        second = Server(study.folder, "--author", "other")
-        second.start()
-        with visiting(browser, server) as one, visiting(browser, second, TABLET) as other:
-            name = shown_case(study, one)
-            assert shown_case(study, other) == name
-            for step in range(4):
-                one.draw((-0.2, -0.1 + step / 20), (-0.2, 0.1))
-                other.draw((0.2, -0.1 + step / 20), (0.2, 0.1))
-            for each, author in ((one, "reader"), (other, "other")):
-                each.wait_saved()
-                assert int(labels(study, name, author)["lesion"].sum()) == each.inked
-            union = study.marks.labels(name, "hand")["lesion"]
-            assert int(union.sum()) == one.inked + other.inked
-        second.kill()
 
 
 class TestHands:
@@ -439,15 +319,6 @@ class TestDepth:
         assert int(labels(study, "large")["lesion"].sum()) == marker.inked > 10_000
 
 
-def phantom_study(root: Path) -> Study:
-    """Synthetic ultrasound-like images with their exact numbers."""
-    write_phantoms(root / "source", count=8, seed=7, size=320)
-    import_pairs(root / "source" / "images", root / "source" / "masks", root / "study")
-    study = Study.open(root / "study")
-    weaken(study, marks="erosion:8%", mark_set="e8")
-    return study
-
-
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Server, list[Any]]]:
     study = phantom_study(tmp_path_factory.mktemp("phantoms"))
@@ -488,116 +359,6 @@ def test_it_fits_the_screen(
         marker.page.screenshot(path=folder / f"marking-{name}.png")
 
 
-def test_the_models_outline_comes_after_the_stroke_and_is_judged(browser: Browser, tmp_path: Path) -> None:
-    study = make_study(tmp_path, count=2)
-    folder = study.folder / "runs" / "one" / "predictions" / "train"
-    (folder / "masks").mkdir(parents=True)
-    (folder / "numbers.csv").write_text("id,statistic,value,unit\nRoom 12 bed 0,share,30,percent\n")
-    rows, columns = np.ogrid[:120, :160]
-    PIL.Image.fromarray((rows - 60) ** 2 + (columns - 62) ** 2 < 900).save(
-        folder / "masks" / "Room 12 bed 0_lesion.png"
-    )
-    server = Server(study.folder, "--author", "reader", "--run", str(folder.parents[1]), "--blind", "0")
-    server.start()
-    with visiting(browser, server) as marker:
-        judge = marker.page.locator("#judge")
-        assert shown_case(study, marker) == "Room 12 bed 0"
-        assert judge.is_hidden()
-        marker.key("m")
-        assert judge.is_hidden()
-        marker.draw((0, -0.1), (0, -0.08))
-        judge.wait_for()
-        marker.key("r")
-        marker.next()
-        marker.wait_saved()
-        visit = Annotator(study.marks, "hand", "reader").progress()["Room 12 bed 0"].visits["reader"]
-        assert (visit.model, visit.judgement) == ("shown", "right")
-        assert judge.is_hidden()
-    server.kill()
-
-
-def test_a_team_signs_in(browser: Browser, tmp_path: Path) -> None:
-    study = make_study(tmp_path)
-    make_team(study)
-    server = Server(study.folder, "--team", "--overlap", "1")
-    server.start()
-    context = browser.new_context(viewport=LAPTOP)
-    marker = Marker(context.new_page())
-    seen = []
-    for name in ("ann", "eve"):
-        sign_in(marker, server.address, name)
-        seen.append(shown_case(study, marker))
-        assert marker.inked == 0
-        marker.draw((0, -0.1), (0, -0.08))
-        marker.wait_saved()
-        if name == "eve":
-            marker.page.get_by_role("button", name="Team").click()
-            marker.page.wait_for_selector("#team td:has-text('ann')")
-            marker.key("Escape")
-        marker.page.get_by_role("button", name="Sign out").click()
-        marker.page.get_by_label("Name").wait_for()
-    context.close()
-    server.kill()
-    assert len(set(seen)) == 2  # what nobody marked comes first
-    assert [set(study.marks.case_ids("hand")), labels(study, seen[0], "eve")] == [set(seen), {}]
-    assert marker.errors == []
-
-
-class TestFullMasks:
-    """Outlines of whole structures, for an audit."""
-
-    @pytest.fixture
-    def audit(self, tmp_path: Path) -> Iterator[tuple[Study, Server]]:
-        study = make_study(tmp_path, count=2)
-        folder = study.folder / "runs" / "one" / "predictions" / "train"
-        (folder / "masks").mkdir(parents=True)
-        (folder / "numbers.csv").write_text("id,statistic,value,unit\nRoom 12 bed 0,share,30,percent\n")
-        PIL.Image.fromarray(ring()).save(folder / "masks" / "Room 12 bed 0_lesion.png")
-        options = ("--author", "reader", "--full", "--marks", "audit", "--run", str(folder.parents[1]), "--blind", "0")
-        server = Server(study.folder, *options)
-        server.start()
-        yield study, server
-        server.kill()
-
-    def test_a_line_around_a_structure_marks_all_of_it(self, browser: Browser, audit: tuple[Study, Server]) -> None:
-        study, server = audit
-        with visiting(browser, server) as marker:
-            marker.draw((-0.2, -0.1), (-0.2, 0.1), (0.2, 0.1), (0.2, -0.1))
-            marker.wait_saved()
-            mask = Annotator(study.marks, "audit", "reader").labels(shown_case(study, marker))["lesion"]
-            rows, columns = np.nonzero(mask)
-            assert mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].mean() > 0.95
-            assert int(mask.sum()) == marker.inked > 1000
-
-    def test_fix_takes_the_models_outline_over_to_be_corrected(
-        self, browser: Browser, audit: tuple[Study, Server]
-    ) -> None:
-        study, server = audit
-        with visiting(browser, server) as marker:
-            assert shown_case(study, marker) == "Room 12 bed 0"
-            marker.draw((0, 0), (0, 0.001))
-            marker.page.locator("#judge").wait_for()
-            marker.page.get_by_role("button", name="I fix it").click()
-            marker.page.wait_for_function(
-                f"() => Number(document.getElementById('image').dataset.inked) >= {ring().sum()}"
-            )
-            reader = Annotator(study.marks, "audit", "reader")
-            assert not (ring() & ~reader.labels("Room 12 bed 0")["lesion"]).any()  # its hole is a hole still
-            assert int(reader.labels("Room 12 bed 0")["lesion"].sum()) == marker.inked < ring().sum() + 50
-            marker.key("z")
-            marker.wait_saved()
-            assert int(reader.labels("Room 12 bed 0")["lesion"].sum()) == marker.inked < 50
-            marker.next()
-            marker.wait_saved()
-            assert reader.progress()["Room 12 bed 0"].visits["reader"].judgement == "fix"
-
-
-def ring() -> np.ndarray:
-    rows, columns = np.ogrid[:120, :160]
-    away = (rows - 60) ** 2 + (columns - 62) ** 2
-    return np.asarray((away < 900) & (away >= 200))
-
-
 def test_a_diameter_is_kept_where_it_was_drawn(study: Study, marker: Marker) -> None:
     name = shown_case(study, marker)
     marker.key("d")
@@ -613,142 +374,55 @@ def test_a_diameter_is_kept_where_it_was_drawn(study: Study, marker: Marker) -> 
     assert marker.inked == 0
 
 
-def test_refused_strokes_are_kept_explained_and_offered_as_a_file(
-    browser: Browser, own: tuple[Study, Server], tmp_path: Path
+def test_the_wheel_turns_the_slices_of_a_volume_and_each_is_marked_by_itself(
+    browser: Browser, tmp_path: Path, serving: Callable[..., Server]
 ) -> None:
-    study, server = own
-    with visiting(browser, server) as marker:
-        name = shown_case(study, marker)
-        server.kill()
+    values = np.zeros((5, 40, 50), np.int16) + 100 * np.arange(5, dtype=np.int16)[:, None, None]
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "a.nii.gz"))
+    settings = StudySettings(name="volume", structures=("organ",), image={"dimension": 3})
+    study = Study.create(tmp_path / "study", settings, [Case("a", tmp_path / "a.nii.gz", split="train")])
+    with visiting(browser, serving(study, "--author", "reader")) as marker:
+        text = marker.page.locator("#slice-text")
+        assert text.inner_text() == "3 / 5"
+        marker.page.mouse.move(*marker.at(0, 0))
+        for wheel, key, shown in ((100, "", "4 / 5"), (100, "", "5 / 5"), (0, "PageUp", "4 / 5")):
+            if key:
+                marker.key(key)
+            else:
+                marker.page.mouse.wheel(0, wheel)
+            marker.page.wait_for_function(f"() => document.getElementById('slice-text').value === '{shown}'")
         marker.draw((0, -0.1), (0, 0.1))
-        marker.page.wait_for_selector("#light[data-light=unsaved]")
-        left = [case for case in study.cases if case.id != name]  # meanwhile someone takes the image out of the study
-        Study.create(study.folder, study.settings, left, overwrite=True)
-        marker.open(server.start())
-        warning = marker.page.locator("#notes button.warning")
-        warning.wait_for()
-        assert "1 could not be stored: no such image" in warning.inner_text()
-        marker.page.reload()
-        marker.page.wait_for_selector("body[data-next-ms]")
-        warning.click()
-        with marker.page.expect_download() as download:
-            marker.page.get_by_role("button", name="Save them as a file").click()
-        download.value.save_as(tmp_path / "refused.json")
-        kept = json.loads((tmp_path / "refused.json").read_text())
-        (refusal,) = [entry for entry in kept["refused"] if entry["event"]["kind"] == "stroke"]
-        assert refusal["reason"] == "no such image"
-        assert len(refusal["event"]["points"]) > 3
-        marker.page.get_by_role("button", name="Put them away").click()
-        warning.wait_for(state="detached")
+        drawn = marker.inked
+        marker.key("PageUp")
+        marker.page.wait_for_function("() => document.getElementById('image').dataset.inked === '0'")
         marker.wait_saved()
+        mask = labels(study, "a")["organ"]
+        assert [int(plane.sum()) for plane in mask] == [0, 0, 0, drawn, 0]
 
 
-def sign_in(marker: Marker, address: str, name: str) -> Marker:
-    marker.page.goto(address)
-    marker.page.get_by_label("Name").fill(name)
-    marker.page.get_by_label("Password").fill("correct horse battery")
-    marker.page.keyboard.press("Enter")
-    marker.page.wait_for_selector("#case:not(:empty)")
-    marker.page.wait_for_selector("body[data-next-ms]")
-    return marker
+def test_light_and_dark_are_readable_and_remembered(marker: Marker) -> None:
+    for theme in ("dark", "light"):
+        assert marker.page.evaluate("() => document.documentElement.dataset.theme") == theme
+        for name in ("#case", "#progress", "#light", "#numbers", "#next", "#tools button[aria-pressed=true]"):
+            assert contrast(marker, name) >= 4.5, (theme, name)  # WCAG 2.2, level AA, for text
+        if theme == "dark":
+            marker.page.get_by_role("button", name="Light or dark").click()
+            marker.page.reload()
+            marker.page.wait_for_selector("body[data-next-ms]")
+    marker.page.get_by_role("button", name="Light or dark").click()
 
 
-def make_team(study: Study) -> None:
-    team = Team(study.folder / "team.sqlite")
-    for name, role in (("ann", "annotator"), ("bob", "annotator"), ("eve", "reviewer")):
-        team.add(name, role, "correct horse battery")
-    team.close()
-
-
-def test_a_reviewer_sees_every_layer_and_sends_one_back(browser: Browser, tmp_path: Path) -> None:
-    study = phantom_study(tmp_path)
-    make_team(study)
-    case = study.split("train")[0]
-    row, column = np.argwhere(study.truth.mask(case, "lesion")).mean(axis=0)
-    for name, down in (("ann", -14), ("bob", 16)):
-        person = Annotator(study.marks, "hand", name)
-        line = np.array([[row + down, column - 16], [row + down + 4, column], [row + down, column + 16]])
-        person.draw(case.id, "lesion", Stroke(line, 7, (320, 320)), f"{name}1")
-        person.visit(case.id, Visit("done", 2.1), f"{name}2")
-    server = Server(study.folder, "--team", "--overlap", "1")
-    server.start()
-    context = browser.new_context(viewport=LAPTOP)
-    context.set_default_timeout(15_000)
-    marker = sign_in(Marker(context.new_page()), server.address, "eve")
-    marker.page.get_by_role("button", name="Review").click()
-    panel = marker.page.locator("#review")
-    panel.get_by_text("ann", exact=True).wait_for()
-    assert shown_case(study, marker) == case.id
-    marker.page.mouse.move(1, 1)
-    marker.painted()
-    both = marker.picture()
-    for name in ("ann", "bob"):
-        panel.get_by_label(f"show {name}").uncheck()
-    marker.painted()
-    none = marker.picture()
-    assert (both != none).any(axis=-1).sum() > 500
-    panel.get_by_label("show bob").check()
-    marker.painted()
-    one = marker.picture()
-    assert 200 < (one != none).any(axis=-1).sum() < (both != none).any(axis=-1).sum()
-    folder = Path(os.environ.get("TALLYMARK_PICTURES", tmp_path))
-    panel.get_by_label("show ann").check()
-    marker.painted()
-    marker.page.screenshot(path=folder / "marking-review.png")
-    panel.get_by_role("button", name="Accept the marks of ann").click()
-    panel.get_by_label("why bob's marks go back").fill("too low")
-    panel.get_by_role("button", name="Send the marks of bob back").click()
-    marker.wait_saved()
-    marker.page.get_by_role("button", name="Sign out").click()
-    marker.page.get_by_label("Name").wait_for()
-    sign_in(marker, server.address, "bob")
-    assert shown_case(study, marker) == case.id
-    assert marker.page.locator("#reason").inner_text() == "sent back by eve: too low"
-    context.close()
-    server.kill()
-    team = Team(study.folder / "team.sqlite")
-    assert [line[1:] for line in team.audit() if line[2] in ("accepted", "returned")] == [
-        ("eve", "accepted", f"ann: {case.id}"),
-        ("eve", "returned", f"bob: {case.id}"),
+def contrast(marker: Marker, selector: str) -> float:
+    """The contrast ratio of WCAG 2.2 between the text of an element and what is behind it."""
+    script = """(element) => {
+        let behind = element;
+        const colour = (value) => value.match(/[\\d.]+/g).map(Number);
+        while (colour(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
+        return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor].map(colour);
+    }"""
+    values = marker.page.locator(selector).first.evaluate(script)
+    linear = [
+        [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.array(v[:3]) / 255] for v in values
     ]
-    team.close()
-    assert marker.errors == []
-
-
-def test_tls_of_its_own_and_coded_images_show_the_same_picture(browser: Browser, tmp_path: Path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl to make a certificate with")
-    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
-    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "certificate.pem")]
-    subprocess.run([openssl, *words, *files], check=True, capture_output=True)
-    study = make_study(tmp_path, count=4)
-    make_team(study)
-    port = free_port()
-    options = ["--team", "--public", f"https://localhost:{port}", "--overlap", "1"]
-    options += ["--certificate", str(tmp_path / "certificate.pem"), "--private-key", str(tmp_path / "key.pem")]
-    server, plain = Server(study.folder, *options, port=port), Server(study.folder, "--author", "ann")
-    assert server.start() == f"https://localhost:{port}/"
-    plain.start()
-    context = browser.new_context(viewport=LAPTOP, ignore_https_errors=True)
-    context.set_default_timeout(15_000)
-    marker = sign_in(Marker(context.new_page()), server.address, "ann")
-    cookie = context.cookies()[0]
-    assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Strict")
-    assert marker.page.title() == "tallymark"
-    with visiting(browser, plain) as other:
-        for _ in range(2):  # 8 bits, 16 bits
-            assert marker.shown == other.shown
-            for each in (marker, other):
-                each.page.mouse.move(1, 1)
-                each.painted()
-            assert np.array_equal(marker.samples(), other.samples())
-            for each in (marker, other):
-                each.next()
-    marker.draw((0, -0.1), (0, 0.1))
-    marker.wait_saved()
-    assert int(labels(study, shown_case(study, marker), "ann")["lesion"].sum()) == marker.inked > 0
-    context.close()
-    server.kill()
-    plain.kill()
-    assert marker.errors == []
+    low, high = sorted(0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in linear)
+    return float((high + 0.05) / (low + 0.05))

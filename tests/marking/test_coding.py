@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from starlette.testclient import TestClient
 
+from marking_study import PASSWORD
 from tallymark.data.study import Study
 from tallymark.marking.app import create_app
 from tallymark.marking.coding import CODING_HEADER, Kept, encode
@@ -24,8 +25,6 @@ from tallymark.marking.growing import loaded
 from tallymark.marking.settings import MarkingSettings, case_key
 from tallymark.marking.team import Team
 from tallymark.marking.workers import Workers
-
-PASSWORD = "correct horse battery"
 
 
 def decoded(content: bytes, kind: str, shape: tuple[int, ...]) -> np.ndarray:

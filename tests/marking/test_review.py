@@ -8,14 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from marking_study import stroke
+from marking_study import PASSWORD, stroke
 from tallymark.data.annotations import Annotator
 from tallymark.data.study import Study
 from tallymark.marking.desk import Desk
 from tallymark.marking.settings import MarkingSettings, case_key
 from tallymark.marking.team import Team
 
-from .test_team import PASSWORD, Member
+from .test_team import Member
 
 
 @pytest.fixture

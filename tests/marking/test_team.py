@@ -13,7 +13,7 @@ import sqlalchemy
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from marking_study import ORIGIN, make_study, stroke
+from marking_study import ORIGIN, PASSWORD, make_study, stroke
 from tallymark.cli.app import app
 from tallymark.data.study import Study
 from tallymark.errors import ConfigError, StorageError
@@ -22,8 +22,6 @@ from tallymark.marking.desk import Desk
 from tallymark.marking.gate import OneTimeToken
 from tallymark.marking.settings import MarkingSettings, case_key
 from tallymark.marking.team import LEASE_SECONDS, Team
-
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(params=["file", "postgresql"])

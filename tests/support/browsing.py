@@ -13,11 +13,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+from marking_study import PASSWORD
+from tallymark.data.annotations import Annotator
+from tallymark.data.study import Study
+from tallymark.marking.settings import case_key
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -27,6 +33,8 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+# For a condition that comes true; a slow machine only takes longer.
+PATIENCE_MS = 90_000
 LAPTOP, TABLET = {"width": 1366, "height": 768}, {"width": 820, "height": 1180}
 
 
@@ -164,3 +172,31 @@ class Marker:
         }"""
         values: list[int] = self.page.evaluate(script)
         return values
+
+
+@contextmanager
+def visiting(browser: Browser, server: Server, size: Any = LAPTOP, **options: Any) -> Iterator[Marker]:
+    context = browser.new_context(viewport=size, **options)
+    context.set_default_timeout(PATIENCE_MS)
+    marker = Marker(context.new_page()).open(server.address)
+    yield marker
+    context.close()
+    assert marker.errors == []
+
+
+def shown_case(study: Study, marker: Marker) -> str:
+    return next(case.id for case in study.cases if case_key(case) == marker.shown)
+
+
+def labels(study: Study, case_id: str, author: str = "reader") -> dict[str, np.ndarray]:
+    return Annotator(study.marks, "hand", author).labels(case_id)
+
+
+def sign_in(marker: Marker, address: str, name: str) -> Marker:
+    marker.page.goto(address)
+    marker.page.get_by_label("Name").fill(name)
+    marker.page.get_by_label("Password").fill(PASSWORD)
+    marker.page.keyboard.press("Enter")
+    marker.page.wait_for_selector("#case:not(:empty)")
+    marker.page.wait_for_selector("body[data-next-ms]")
+    return marker

@@ -12,9 +12,14 @@ from starlette.testclient import TestClient
 
 from tallymark.data.settings import MarksSettings
 from tallymark.data.study import Case, NumberRow, Study, StudySettings
+from tallymark.datasets.pairs import import_pairs
+from tallymark.datasets.phantom import write_phantoms
+from tallymark.datasets.weaken import weaken
+from tallymark.marking.team import Team
 from tallymark.measure.definition import Statistic
 
 ORIGIN = "http://127.0.0.1:8700"
+PASSWORD = "correct horse battery"
 
 
 def make_study(folder: Path, count: int = 4, url: str | None = None) -> Study:
@@ -61,3 +66,19 @@ class Visitor:
 def stroke(key: str, points: list[list[float]] | None = None, **changed: Any) -> dict[str, Any]:
     event = {"id": str(uuid4()), "case": key, "kind": "stroke", "structure": 0, "points": points or [[60, 60]]}
     return event | {"width": 5, "plane": None, "filled": False} | changed
+
+
+def phantom_study(root: Path) -> Study:
+    """Synthetic ultrasound-like images with their exact numbers."""
+    write_phantoms(root / "source", count=8, seed=7, size=320)
+    import_pairs(root / "source" / "images", root / "source" / "masks", root / "study")
+    study = Study.open(root / "study")
+    weaken(study, marks="erosion:8%", mark_set="e8")
+    return study
+
+
+def make_team(study: Study) -> None:
+    team = Team(study.folder / "team.sqlite")
+    for name, role in (("ann", "annotator"), ("bob", "annotator"), ("eve", "reviewer")):
+        team.add(name, role, PASSWORD)
+    team.close()

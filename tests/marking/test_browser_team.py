@@ -1,0 +1,149 @@
+"""A team in real browsers: signing in, reviewing, TLS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from browsing import (
+    LAPTOP,
+    PATIENCE_MS,
+    Marker,
+    Server,
+    free_port,
+    labels,
+    shown_case,
+    sign_in,
+    visiting,
+)
+from marking_study import make_study, make_team, phantom_study
+from tallymark.data.annotations import Annotator, Visit
+from tallymark.data.strokes import Stroke
+from tallymark.marking.team import Team
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_team_signs_in(browser: Browser, tmp_path: Path, serving: Callable[..., Server]) -> None:
+    study = make_study(tmp_path)
+    make_team(study)
+    server = serving(study, "--team", "--overlap", "1")
+    context = browser.new_context(viewport=LAPTOP)
+    marker = Marker(context.new_page())
+    seen = []
+    for name in ("ann", "eve"):
+        sign_in(marker, server.address, name)
+        seen.append(shown_case(study, marker))
+        assert marker.inked == 0
+        marker.draw((0, -0.1), (0, -0.08))
+        marker.wait_saved()
+        if name == "eve":
+            marker.page.get_by_role("button", name="Team").click()
+            marker.page.wait_for_selector("#team td:has-text('ann')")
+            marker.key("Escape")
+        marker.page.get_by_role("button", name="Sign out").click()
+        marker.page.get_by_label("Name").wait_for()
+    context.close()
+    assert len(set(seen)) == 2  # what nobody marked comes first
+    assert [set(study.marks.case_ids("hand")), labels(study, seen[0], "eve")] == [set(seen), {}]
+    assert marker.errors == []
+
+
+def test_a_reviewer_sees_every_layer_and_sends_one_back(
+    browser: Browser, tmp_path: Path, serving: Callable[..., Server]
+) -> None:
+    study = phantom_study(tmp_path)
+    make_team(study)
+    case = study.split("train")[0]
+    row, column = np.argwhere(study.truth.mask(case, "lesion")).mean(axis=0)
+    for name, down in (("ann", -14), ("bob", 16)):
+        person = Annotator(study.marks, "hand", name)
+        line = np.array([[row + down, column - 16], [row + down + 4, column], [row + down, column + 16]])
+        person.draw(case.id, "lesion", Stroke(line, 7, (320, 320)), f"{name}1")
+        person.visit(case.id, Visit("done", 2.1), f"{name}2")
+    server = serving(study, "--team", "--overlap", "1")
+    context = browser.new_context(viewport=LAPTOP)
+    context.set_default_timeout(PATIENCE_MS)
+    marker = sign_in(Marker(context.new_page()), server.address, "eve")
+    marker.page.get_by_role("button", name="Review").click()
+    panel = marker.page.locator("#review")
+    panel.get_by_text("ann", exact=True).wait_for()
+    assert shown_case(study, marker) == case.id
+    marker.page.mouse.move(1, 1)
+    marker.painted()
+    both = marker.picture()
+    for name in ("ann", "bob"):
+        panel.get_by_label(f"show {name}").uncheck()
+    marker.painted()
+    none = marker.picture()
+    assert (both != none).any(axis=-1).sum() > 500
+    panel.get_by_label("show bob").check()
+    marker.painted()
+    one = marker.picture()
+    assert 200 < (one != none).any(axis=-1).sum() < (both != none).any(axis=-1).sum()
+    folder = Path(os.environ.get("TALLYMARK_PICTURES", tmp_path))
+    panel.get_by_label("show ann").check()
+    marker.painted()
+    marker.page.screenshot(path=folder / "marking-review.png")
+    panel.get_by_role("button", name="Accept the marks of ann").click()
+    panel.get_by_label("why bob's marks go back").fill("too low")
+    panel.get_by_role("button", name="Send the marks of bob back").click()
+    marker.wait_saved()
+    marker.page.get_by_role("button", name="Sign out").click()
+    marker.page.get_by_label("Name").wait_for()
+    sign_in(marker, server.address, "bob")
+    assert shown_case(study, marker) == case.id
+    assert marker.page.locator("#reason").inner_text() == "sent back by eve: too low"
+    context.close()
+    team = Team(study.folder / "team.sqlite")
+    assert [line[1:] for line in team.audit() if line[2] in ("accepted", "returned")] == [
+        ("eve", "accepted", f"ann: {case.id}"),
+        ("eve", "returned", f"bob: {case.id}"),
+    ]
+    team.close()
+    assert marker.errors == []
+
+
+def test_tls_of_its_own_and_coded_images_show_the_same_picture(
+    browser: Browser, tmp_path: Path, serving: Callable[..., Server]
+) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "certificate.pem")]
+    subprocess.run([openssl, *words, *files], check=True, capture_output=True)
+    study = make_study(tmp_path, count=4)
+    make_team(study)
+    port = free_port()
+    options = ["--team", "--public", f"https://localhost:{port}", "--overlap", "1"]
+    options += ["--certificate", str(tmp_path / "certificate.pem"), "--private-key", str(tmp_path / "key.pem")]
+    server, plain = serving(study, *options, port=port), serving(study, "--author", "ann")
+    assert server.address == f"https://localhost:{port}/"
+    context = browser.new_context(viewport=LAPTOP, ignore_https_errors=True)
+    context.set_default_timeout(PATIENCE_MS)
+    marker = sign_in(Marker(context.new_page()), server.address, "ann")
+    cookie = context.cookies()[0]
+    assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Strict")
+    assert marker.page.title() == "tallymark"
+    with visiting(browser, plain) as other:
+        for _ in range(2):  # 8 bits, 16 bits
+            assert marker.shown == other.shown
+            for each in (marker, other):
+                each.page.mouse.move(1, 1)
+                each.painted()
+            assert np.array_equal(marker.samples(), other.samples())
+            for each in (marker, other):
+                each.next()
+    marker.draw((0, -0.1), (0, 0.1))
+    marker.wait_saved()
+    assert int(labels(study, shown_case(study, marker), "ann")["lesion"].sum()) == marker.inked > 0
+    context.close()
+    assert marker.errors == []
