@@ -15,7 +15,8 @@ import pytest
 from postgres import PASSWORD, Cluster
 from tallymark.data import mark_server
 from tallymark.data.annotations import Annotator
-from tallymark.data.mark_server import MarkServer, database_url
+from tallymark.data.database_url import database_url
+from tallymark.data.mark_server import MarkServer
 from tallymark.data.marks import MarkStore
 from tallymark.data.move_marks import move_marks
 from tallymark.data.settings import MarksSettings
@@ -124,7 +125,8 @@ class TestStudies:
 _FOREVER = """
 import sys
 import numpy as np
-from tallymark.data.mark_server import MarkServer, database_url
+from tallymark.data.database_url import database_url
+from tallymark.data.mark_server import MarkServer
 from tallymark.data.marks import MarkStore
 store = MarkStore(MarkServer(database_url(sys.argv[1], "test"), "study"))
 number = int(sys.argv[2])

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from tallymark.data.mark_server import MarkServer, database_url
+from tallymark.data.database_url import database_url
+from tallymark.data.mark_server import MarkServer
 from tallymark.data.marks import MarkStore
 
 PASSWORD = "a password of the test run"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from jaxtyping import Bool
 
@@ -72,3 +74,35 @@ class Layer:
             marked = [mask for name, mask in labels.items() if name != EXCLUDED]
             labels[EXCLUDED] = ~np.logical_or.reduce([np.zeros(self._shape, bool), *marked])
         return labels
+
+
+def united(marks: Iterable[tuple[str, str, str | None, Mark]]) -> dict[str, Bool[np.ndarray, "*space"]]:
+    """What the marks of all authors come to.
+
+    Args:
+        marks: author, kind, structure (None of an erasure and of "nothing here") and mark, in their order, all on one
+            image. Everyone has a layer.
+
+    Returns:
+        By structure, True where anyone's layer is marked; a structure without a pixel is absent.
+
+    Example:
+        >>> dot = np.array([[True, False]])
+        >>> erasure = Stroke(np.array([[0.0, 0.0]]), 1, (1, 2))
+        >>> united([("one", "raster", "a", dot), ("other", "erase", None, erasure)])["a"].tolist()
+        [[True, False]]
+    """
+    layers: dict[str, Layer] = {}
+    for author, kind, structure, mark in marks:
+        layer = layers.setdefault(author, Layer(tuple(mark.shape)))
+        if kind == "nothing":
+            layer.nothing_else()
+        elif isinstance(mark, Stroke) and kind == "erase":
+            layer.erase(mark)
+        elif structure is not None:
+            layer.add(structure, mark)
+    labels: dict[str, np.ndarray] = {}
+    for layer in layers.values():
+        for structure, mask in layer.labels().items():
+            labels[structure] = labels[structure] | mask if structure in labels else mask
+    return labels

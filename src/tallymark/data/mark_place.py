@@ -47,7 +47,8 @@ def open_tables(folder: Path, settings: StudySettings) -> MarkTables:
         ConfigError: none is named, its address cannot be used, or its driver is not installed.
     """
     # Not at the top: only who names a database needs SQLAlchemy.
-    from tallymark.data.mark_server import MarkServer, database_url
+    from tallymark.data.database_url import database_url
+    from tallymark.data.mark_server import MarkServer
 
     url = database_url(settings.marks.url or "", f"{folder / 'study.toml'}, key marks.url")
     if url.get_backend_name() == "sqlite" and url.database:

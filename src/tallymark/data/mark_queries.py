@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from tallymark.data.mark_tables import MarkTables
+from collections.abc import Mapping
+from typing import Any
+
+from tallymark.data.mark_tables import Connection, MarkTables
 
 SETS = "SELECT name, origin FROM mark_set ORDER BY (SELECT MIN(number) FROM mark WHERE mark_set = name)"
 """Name and origin of the sets, in the order in which they were made: a set is made by its first mark."""
+
+COLUMNS = ("uuid", "time", "author", "mark_set", "kind", "case_id", "structure", "payload")
+"""Of a row, but for its number, which the database gives."""
+
+_INSERT = f"INSERT INTO mark ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
 
 _LAST = """\
 (SELECT MAX(r.number) FROM mark r
@@ -28,3 +36,25 @@ FROM mark m WHERE m.mark_set = :mark_set AND m.kind IN ('raster', 'stroke', 'era
 AND {after_clear("m")}
 AND COALESCE({taken_back}, 0) <= COALESCE({brought_back}, 0)
 """
+
+
+def insert(connection: Connection, row: Mapping[str, object]) -> None:
+    """Add a row; it has all :data:`COLUMNS`."""
+    connection.execute(_INSERT, row)
+
+
+def origin_of(connection: Connection, mark_set: str, origin: str) -> str:
+    """The origin of a set, which is made with this one if it is new."""
+    found = connection.execute("SELECT origin FROM mark_set WHERE name = :name", {"name": mark_set}).fetchone()
+    if found is not None:
+        return str(found[0])
+    values = {"name": mark_set, "origin": origin}
+    connection.execute("INSERT INTO mark_set (name, origin) VALUES (:name, :origin)", values)
+    return origin
+
+
+def content_of(connection: Connection, uuid: str) -> tuple[Any, ...] | None:
+    """Set, kind, case, structure and payload of a row; None if there is no such row."""
+    query = "SELECT mark_set, kind, case_id, structure, payload FROM mark WHERE uuid = :uuid"
+    found = connection.execute(query, {"uuid": uuid}).fetchone()
+    return None if found is None else tuple(found)

@@ -6,7 +6,6 @@ numbers of the rows tell their order, and on PostgreSQL the table itself refuses
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,22 +26,18 @@ from sqlalchemy import (
     NullPool,
     String,
     Table,
-    create_engine,
     event,
     insert,
     inspect,
-    make_url,
     select,
     text,
 )
 from sqlalchemy import Connection as Inside
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
+from tallymark.data.database_url import open_engine, shown
 from tallymark.data.mark_tables import Rows
-from tallymark.errors import ConfigError, ReadError, StorageError, StudyError
-
-PASSWORD = "TALLYMARK_DATABASE_PASSWORD"
-"""The variable of the environment that holds the password, where the driver does not find it by itself."""
+from tallymark.errors import ReadError, StorageError, StudyError
 
 _VERSION = 3
 
@@ -96,68 +91,6 @@ _BYTES = {
 }
 
 
-def database_url(address: str, where: str) -> URL:
-    """The address of a database, with the password of the environment.
-
-    Args:
-        address: as SQLAlchemy writes it, without a password.
-        where: it stands, for messages.
-
-    Raises:
-        ConfigError: this is no such address, or it holds a password.
-
-    Example:
-        >>> database_url("postgresql+psycopg://reader@db.clinic.example/marks", "--database").host
-        'db.clinic.example'
-    """
-    try:
-        url = make_url(address)
-    except ArgumentError as error:
-        raise ConfigError(
-            "this is no address of a database",
-            where=where,
-            found=address.split("@")[-1],
-            expected="for example postgresql+psycopg://USER@HOST/NAME",
-        ) from error
-    if url.password:
-        raise ConfigError(
-            "a password stands in the address, where others see it",
-            where=where,
-            remedy=f"leave it out, and put it into the environment variable {PASSWORD} or where the driver looks for it"
-            " (PostgreSQL: the file ~/.pgpass)",
-        )
-    password = os.environ.get(PASSWORD)
-    return url.set(password=password) if password and url.get_backend_name() != "sqlite" else url
-
-
-def open_engine(url: URL, **options: Any) -> Engine:
-    """An engine for a database.
-
-    Raises:
-        ConfigError: there is no such kind of database, or its driver is not installed.
-    """
-    try:
-        return create_engine(url, **options)
-    except (NoSuchModuleError, ImportError) as error:
-        raise ConfigError(
-            "there is no driver for this kind of database",
-            where=shown(url),
-            found=str(error),
-            remedy="install the driver that the address names; for postgresql+psycopg: pip install"
-            " 'tallymark[postgresql]'",
-        ) from error
-
-
-def shown(url: URL) -> str:
-    """An address without its password.
-
-    Example:
-        >>> shown(make_url("postgresql://reader:secret@db/marks"))
-        'postgresql://reader:***@db/marks'
-    """
-    return url.render_as_string(hide_password=True)
-
-
 class MarkServer:
     """The tables of marks in a database; made at the first mark.
 
@@ -174,6 +107,7 @@ class MarkServer:
         ConfigError: its driver is not installed.
 
     Example:
+        >>> from sqlalchemy import make_url
         >>> server = MarkServer(make_url("sqlite://"), "busi")
         >>> server.place, server.rows("SELECT 1 FROM mark")
         ('sqlite://', [])

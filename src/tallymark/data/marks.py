@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Bool, Num
 
 from tallymark.data.mark_file import MarkFile
-from tallymark.data.mark_layer import EXCLUDED, Layer, Mark, decode_mark
-from tallymark.data.mark_queries import SETS, visible
+from tallymark.data.mark_layer import EXCLUDED, Mark, decode_mark, united
+from tallymark.data.mark_queries import SETS, content_of, insert, origin_of, visible
 from tallymark.data.mark_tables import MarkTables
 from tallymark.data.strokes import Stroke, encode_runs
 from tallymark.errors import GeometryError, ReadError, StudyError
@@ -151,17 +151,8 @@ class MarkStore:
         """
         self.require(mark_set)
         with self.tables.writing() as connection:
-            connection.execute(
-                "INSERT INTO mark (uuid, time, author, mark_set, kind, case_id)"
-                " VALUES (:uuid, :time, :author, :mark_set, 'clear', :case_id)",
-                {
-                    "uuid": str(uuids.uuid4()),
-                    "time": _now(),
-                    "author": author,
-                    "mark_set": mark_set,
-                    "case_id": case_id,
-                },
-            )
+            row = {"uuid": str(uuids.uuid4()), "time": _now(), "author": author, "mark_set": mark_set, "kind": "clear"}
+            insert(connection, {**row, "case_id": case_id, "structure": None, "payload": None})
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -208,32 +199,21 @@ class MarkStore:
         self.require(mark_set)
         shown = visible(self.tables)
         query = f"SELECT m.author, m.kind, m.structure, m.payload {shown} AND m.case_id = :case_id ORDER BY m.number"
-        layers: dict[str, Layer] = {}
-        shape: tuple[int, ...] | None = None
-        for author_of, kind, structure, payload in self.tables.rows(query, mark_set=mark_set, case_id=case_id):
-            if author is not None and author_of != author:
-                continue
-            mark = self._decoded(kind, payload)
-            shape = shape or mark.shape
-            if mark.shape != shape:
-                raise GeometryError(
-                    f"marks on '{case_id}' do not have the same shape",
-                    where=self.place,
-                    found=mark.shape,
-                    expected=shape,
-                )
-            layer = layers.setdefault(author_of, Layer(shape))
-            if kind == "nothing":
-                layer.nothing_else()
-            elif isinstance(mark, Stroke) and kind == "erase":
-                layer.erase(mark)
-            else:
-                layer.add(structure, mark)
-        labels: dict[str, np.ndarray] = {}
-        for layer in layers.values():
-            for structure, mask in layer.labels().items():
-                labels[structure] = labels[structure] | mask if structure in labels else mask
-        return labels
+        rows = self.tables.rows(query, mark_set=mark_set, case_id=case_id)
+        marks = [
+            (name, kind, structure, self._decoded(kind, payload))
+            for name, kind, structure, payload in rows
+            if author is None or name == author
+        ]
+        shapes = list(dict.fromkeys(mark.shape for *_, mark in marks))
+        if len(shapes) > 1:
+            raise GeometryError(
+                f"marks on '{case_id}' do not have the same shape",
+                where=self.place,
+                found=shapes[1],
+                expected=shapes[0],
+            )
+        return united(marks)
 
     def case_ids(self, mark_set: str) -> tuple[str, ...]:
         """The cases that a set has marks on, sorted.
@@ -314,27 +294,17 @@ class MarkStore:
             "payload": payload,
         }
         with self.tables.writing() as connection:
-            found = connection.execute("SELECT origin FROM mark_set WHERE name = :name", {"name": mark_set}).fetchone()
-            if found is None:
-                connection.execute(
-                    "INSERT INTO mark_set (name, origin) VALUES (:name, :origin)", {"name": mark_set, "origin": origin}
-                )
-            elif found[0] != origin:
+            found = origin_of(connection, mark_set, origin)
+            if found != origin:
                 raise StudyError(
-                    f"the mark set '{mark_set}' is {found[0]}, these marks are {origin}",
+                    f"the mark set '{mark_set}' is {found}, these marks are {origin}",
                     where=self.place,
                     remedy="choose another name for the set",
                 )
-            stored = connection.execute(
-                "SELECT mark_set, kind, case_id, structure, payload FROM mark WHERE uuid = :uuid", {"uuid": uuid}
-            ).fetchone()
+            stored = content_of(connection, uuid)
             if stored is None:
-                connection.execute(
-                    "INSERT INTO mark (uuid, time, author, mark_set, kind, case_id, structure, payload)"
-                    " VALUES (:uuid, :time, :author, :mark_set, :kind, :case_id, :structure, :payload)",
-                    {"uuid": uuid, "time": _now(), "author": author, **content},
-                )
-            elif tuple(stored) != tuple(content.values()):
+                insert(connection, {"uuid": uuid, "time": _now(), "author": author, **content})
+            elif stored != tuple(content.values()):
                 raise StudyError("another mark has this uuid", where=self.place, found=uuid, remedy="make a new uuid")
         return stored is None
 

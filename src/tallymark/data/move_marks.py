@@ -7,6 +7,7 @@ from typing import Any
 
 from tallymark.data.atomic import write_text
 from tallymark.data.mark_place import MARKS, open_tables
+from tallymark.data.mark_queries import COLUMNS, SETS, insert, origin_of
 from tallymark.data.mark_tables import MarkTables
 from tallymark.data.settings import MarksSettings
 from tallymark.data.study import SETTINGS, Study
@@ -14,9 +15,7 @@ from tallymark.errors import StorageError, StudyError
 
 MOVED = "marks-moved.sqlite"
 
-_SETS = "SELECT name, origin FROM mark_set"
-_COLUMNS = ("uuid", "time", "author", "mark_set", "kind", "case_id", "structure", "payload")
-_ROWS = f"SELECT {', '.join(_COLUMNS)} FROM mark ORDER BY number"
+_ROWS = f"SELECT {', '.join(COLUMNS)} FROM mark ORDER BY number"
 
 
 def move_marks(study: Study, url: str) -> int:
@@ -46,7 +45,7 @@ def move_marks(study: Study, url: str) -> int:
     rows = study.marks.tables.rows(_ROWS)
     if target.rows("SELECT 1 FROM mark"):
         raise StudyError("this database holds marks already", where=target.place, remedy="name an empty one")
-    _copy(study.marks.tables.rows(_SETS), rows, target)
+    _copy(study.marks.tables.rows(SETS), rows, target)
     if target.rows(_ROWS) != rows:
         raise StorageError("the database does not give back what was written", where=target.place)
     if rows:
@@ -58,10 +57,6 @@ def move_marks(study: Study, url: str) -> int:
 def _copy(sets: Sequence[Any], rows: Sequence[Any], target: MarkTables) -> None:
     with target.writing() as connection:
         for name, origin in sets:
-            connection.execute(
-                "INSERT INTO mark_set (name, origin) VALUES (:name, :origin)", {"name": name, "origin": origin}
-            )
-        names = ", ".join(f":{name}" for name in _COLUMNS)
+            origin_of(connection, name, origin)
         for row in rows:
-            values = dict(zip(_COLUMNS, row, strict=True))
-            connection.execute(f"INSERT INTO mark ({', '.join(_COLUMNS)}) VALUES ({names})", values)
+            insert(connection, dict(zip(COLUMNS, row, strict=True)))

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from tallymark.data.database import network_file_system
-from tallymark.data.mark_server import database_url, open_engine, shown
+from tallymark.data.database_url import database_url, open_engine, shown
 from tallymark.errors import ConfigError, StorageError
 
 Role = Literal["annotator", "reviewer", "admin"]
