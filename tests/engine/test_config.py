@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tallymark.engine.config import parse_settings, read_config
+from tallymark.engine.config_reading import parse_settings, read_config
 from tallymark.engine.recipes import PROFILES, RECIPES, resolve
 from tallymark.errors import ConfigError
 

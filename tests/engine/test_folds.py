@@ -6,7 +6,7 @@ import pytest
 
 from tallymark.data.study import Study
 from tallymark.engine import train as trains
-from tallymark.engine.config import read_config
+from tallymark.engine.config_reading import read_config
 from tallymark.engine.evaluate import evaluate, study_references
 from tallymark.engine.recipes import resolve
 from tallymark.engine.train import train

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from tallymark.data.atomic import write_bytes
-from tallymark.engine.config import RunConfig, validate
+from tallymark.engine.config import RunConfig
+from tallymark.engine.config_reading import validate
 from tallymark.engine.task import Task
 from tallymark.errors import CheckpointError
 from tallymark.measure.definition import Statistic

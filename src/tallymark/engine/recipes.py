@@ -11,13 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tallymark.engine.config import (
-    RunConfig,
-    merge,
-    parse_settings,
-    read_toml,
-    validate,
-)
+from tallymark.engine.config import RunConfig
+from tallymark.engine.config_reading import merge, parse_settings, read_toml, validate
 from tallymark.errors import ConfigError
 
 # What the comparators share. Partial cross-entropy knows the marked pixels, and background where someone marked it or,

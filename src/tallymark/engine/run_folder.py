@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from tallymark.data.atomic import write_text
-from tallymark.engine.config import RunConfig, read_config
+from tallymark.engine.config import RunConfig
+from tallymark.engine.config_reading import read_config
 from tallymark.errors import ConfigError, ReadError
 
 _RECORDED = ("tallymark", "torch", "torchvision", "lightning", "numpy", "scipy", "scikit-image", "pandas", "pillow")

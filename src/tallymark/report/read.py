@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tallymark.engine.config import RunConfig, read_config
+from tallymark.engine.config import RunConfig
+from tallymark.engine.config_reading import read_config
 from tallymark.errors import ConfigError, ReadError
 from tallymark.report.content import Example, Fact, NumberPairs, ReportContent, RunSummary
 from tallymark.report.scores import Figures, scores_of
