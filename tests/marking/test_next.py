@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tallymark.data.annotations import Annotator, Progress, Visit
+from tallymark.data.marks import MarkStore
 from tallymark.data.strokes import Stroke
 from tallymark.data.study import Case, Study, StudySettings
 from tallymark.errors import ReadError
+from tallymark.marking.board import Board
 from tallymark.marking.desk import Desk
 from tallymark.marking.image_queue import ImageQueue
 from tallymark.marking.likeness import Likeness, thumbnail_of
@@ -147,3 +152,28 @@ def test_progress_without_a_visit_is_unmarked() -> None:
         "c": Progress(visits={"reader": Visit("skip", 1.0)}),
     }
     assert unmarked(cases, progress, "reader") == ["b", "d"]
+
+
+STEPS = st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.sampled_from(["draw", "visit", "back", "clear"]))
+
+
+@given(st.lists(STEPS, max_size=10))
+def test_what_is_kept_in_memory_is_what_the_disk_says(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, str]]
+) -> None:
+    store = MarkStore(tmp_path_factory.mktemp("board") / "marks.sqlite")
+    board, drawn = Board(store, "hand"), dict[tuple[str, str], str]()
+    assert board.progress() == {}
+    for number, (case_id, author, what) in enumerate(steps):
+        person, uuid = Annotator(store, "hand", author), f"u{number}"
+        if what == "draw":
+            person.draw(case_id, "lesion", Stroke(np.array([[1.0, 1.0]]), 1, (4, 4)), uuid)
+            drawn[case_id, author] = uuid
+        elif what == "visit":
+            person.visit(case_id, Visit("done", float(number)), uuid)
+        elif what == "back" and (case_id, author) in drawn:
+            person.retract(case_id, drawn[case_id, author], uuid)
+        elif what == "clear" and "hand" in store.sets():
+            store.clear("hand", case_id)
+            drawn = {key: value for key, value in drawn.items() if key[0] != case_id}
+        assert board.progress() == person.progress()

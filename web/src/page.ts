@@ -9,6 +9,7 @@ import { Review } from "./review";
 import * as server from "./server";
 import type { Session } from "./types";
 import { View } from "./view";
+import { Windows } from "./windows";
 import { type Tool, Work } from "./work";
 
 const LIGHTS = {
@@ -16,15 +17,6 @@ const LIGHTS = {
   saving: ["◐", "saving"],
   unsaved: ["○", "not saved yet"],
 } as const;
-
-// Window centre and width in Hounsfield units, as radiology departments set them.
-const CT: Record<string, [number, number]> = {
-  "Soft tissue": [40, 400],
-  Lung: [-600, 1500],
-  Bone: [400, 1800],
-  Brain: [40, 80],
-  Liver: [60, 160],
-};
 
 export class Page {
   private work!: Work;
@@ -44,7 +36,7 @@ export class Page {
   private readonly size = el("input", { id: "size", type: "range", min: "0", max: "100", "aria-label": "brush size ([ and ])" });
   private readonly slice = el("input", { id: "slice", type: "range", min: "0", "aria-label": "slice" });
   private readonly sliceText = el("output", { id: "slice-text" });
-  private readonly presets = el("select", { id: "presets", "aria-label": "window" });
+  private readonly windows: Windows;
   private readonly tools = new Map<Tool, HTMLButtonElement>();
   private readonly toggles = new Map<string, HTMLButtonElement>();
   private readonly everyone = el("dialog", { id: "team", "aria-label": "team" });
@@ -63,6 +55,7 @@ export class Page {
       this.canvas.focus();
     });
     this.help = helpDialog();
+    this.windows = new Windows(this.view);
     this.review = new Review(this.view, session, (verdict) => this.work.judgeOther(verdict));
     this.theme(localStorage.getItem("theme") ?? "dark");
   }
@@ -148,8 +141,7 @@ export class Page {
     );
     this.size.addEventListener("input", () => this.work.setShare((Number(this.size.value) / 100) ** 2 * 0.5));
     this.slice.addEventListener("input", () => this.work.setPlane(Number(this.slice.value)));
-    this.presets.addEventListener("change", () => this.preset(this.presets.value));
-    for (const control of [this.size, this.slice, this.presets]) control.addEventListener("change", () => this.canvas.focus());
+    for (const control of [this.size, this.slice, this.windows.presets]) control.addEventListener("change", () => this.canvas.focus());
     const header = el(
       "header",
       {},
@@ -169,7 +161,7 @@ export class Page {
       this.structures,
       el("label", { class: "size" }, el("kbd", {}, "["), this.size, el("kbd", {}, "]")),
       this.numbers,
-      this.presets,
+      this.windows.presets,
       this.judge,
       el(
         "div",
@@ -231,17 +223,8 @@ export class Page {
   }
 
   private invert(): void {
-    this.work.setWindow({ ...this.view.window, inverted: !this.view.window.inverted });
+    this.windows.invert();
     this.refresh();
-  }
-
-  private preset(name: string): void {
-    const about = this.work.current?.frame.about;
-    if (!about) return;
-    const { inverted } = this.view.window;
-    const ct = CT[name];
-    const [low, high] = ct ? [ct[0] - ct[1] / 2, ct[0] + ct[1] / 2] : name === "Full range" ? about.range : about.window;
-    this.work.setWindow({ low, high, inverted });
   }
 
   private resize(factor: number): void {
@@ -328,9 +311,7 @@ export class Page {
   private newImage(): void {
     const about = this.work.current!.frame.about;
     this.shownKey = about.key;
-    const names = ["Auto", "Full range", ...(about.type === "i2" && about.range[0] < -500 ? Object.keys(CT) : [])];
-    this.presets.replaceChildren(...names.map((name) => el("option", {}, name)));
-    this.presets.hidden = about.type === "u1";
+    this.windows.offer(about);
     this.canvas.setAttribute("aria-label", `image ${about.id}, ${about.rows} by ${about.columns} pixels`);
   }
 

@@ -219,10 +219,10 @@ class Annotator:
         for case_id, author, kind, payload in self.store.tables.rows(visits, mark_set=self.mark_set):
             progress = found.setdefault(case_id, Progress())
             if kind == "visit":
-                progress.visits[author] = _parsed(Visit, payload)
+                progress.visits[author] = parsed(Visit, payload)
                 progress.verdicts.pop(author, None)
             else:
-                verdict = _parsed(Verdict, payload)
+                verdict = parsed(Verdict, payload)
                 progress.verdicts[verdict.of] = verdict, author
         return found
 
@@ -247,7 +247,12 @@ class Annotator:
 
 
 @lru_cache(maxsize=100_000)  # all visits are read again whenever someone asks what comes next
-def _parsed(kind: type[T], payload: bytes) -> T:
+def parsed(kind: type[T], payload: bytes) -> T:
+    """A visit or a verdict from its row.
+
+    Raises:
+        ReadError: it is damaged.
+    """
     try:
         return kind(**json.loads(payload))
     except (ValueError, TypeError) as error:

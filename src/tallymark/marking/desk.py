@@ -14,6 +14,7 @@ from tallymark.data.marks import EXCLUDED, MarkStore
 from tallymark.data.strokes import Stroke, encode_runs
 from tallymark.data.study import Case, Study
 from tallymark.errors import StudyError
+from tallymark.marking.board import Board
 from tallymark.marking.committer import Committer
 from tallymark.marking.frames import Frames
 from tallymark.marking.growing import grow_marks, shown
@@ -64,6 +65,7 @@ class Desk:
             )
         self.store: MarkStore = study.marks
         self.predictions = Predictions(study, settings.run)
+        self.board = Board(self.store, settings.mark_set)
         self.committer = Committer(self.store)
 
     def case(self, key: str) -> Case:

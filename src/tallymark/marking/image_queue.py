@@ -52,7 +52,7 @@ class ImageQueue:
             without: keys of images that the user has before them.
         """
         desk, team = self._desk, self._desk.team
-        progress = desk.annotator(user).progress()
+        progress = desk.board.progress()
         cases = desk.cases if team is None else self._free(team, user, progress)
         marked = [name for name, done in progress.items() if any(done.marks.values())]
         far: Ranked = []
@@ -67,7 +67,7 @@ class ImageQueue:
     def to_review(self, user: str, count: int, without: Sequence[str]) -> dict[str, Any]:
         """The same of what others are through with and nobody has judged."""
         desk = self._desk
-        progress = desk.annotator(user).progress()
+        progress = desk.board.progress()
         waiting, before = to_review(desk.cases, progress, user), desk.ids(without)
         following = [suggestion for suggestion in waiting if suggestion.case.id not in before][:count]
         return _told(following, len(desk.cases) - len(waiting), len(desk.cases), progress, user)

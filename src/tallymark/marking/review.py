@@ -40,7 +40,7 @@ def to_review(cases: Iterable[Case], progress: Mapping[str, Progress], user: str
 
 def layers(desk: Desk, case: Case, user: str) -> list[dict[str, Any]]:
     """The marks of everyone else on an image, with what they said of it and what was said of them."""
-    progress = desk.annotator(user).progress().get(case.id, Progress())
+    progress = desk.board.progress().get(case.id, Progress())
     names = sorted({*progress.marks, *progress.visits} - {user})
     found = []
     for name in names:
@@ -60,7 +60,7 @@ def layers(desk: Desk, case: Case, user: str) -> list[dict[str, Any]]:
 
 def everybody(desk: Desk) -> dict[str, Any]:
     """How far and how quick every annotator is, and how well annotators agree on the images that they share."""
-    progress = desk.annotator("").progress()
+    progress = desk.board.progress()
     people = []
     for name in sorted({name for p in progress.values() for name in (*p.marks, *p.visits)}):
         visits = [p.visits[name] for p in progress.values() if name in p.visits]
