@@ -16,7 +16,7 @@ from tallymark.data.study import NumberRow, Study
 from tallymark.datasets.kept_numbers import simulate_numbers
 from tallymark.engine.batches import CaseBatches
 from tallymark.engine.evaluate import evaluate
-from tallymark.engine.groups import Totals, known_shares, shared_by_scores
+from tallymark.engine.groups import Totals, shared_by_scores, shares_of_groups
 from tallymark.engine.journal import Journal
 from tallymark.engine.known_size import known_fractions
 from tallymark.engine.labels import Ranking
@@ -176,7 +176,7 @@ def test_areas_of_a_group_are_shared_by_the_extent_of_the_images() -> None:
     nothing = torch.full((1, 1), math.nan)
     groups = Groups(torch.tensor([0, 0]), torch.tensor([9.0, 9.0]), torch.tensor([[30.0]]), nothing, nothing)
     task = Task(("cyst",), (Statistic("size", "area", of=("cyst",), unit="mm2"),), 1, 2)
-    share, weight = known_shares(task, groups, torch.tensor([100.0, 200.0]))
+    share, weight = shares_of_groups(task, groups, torch.tensor([100.0, 200.0]))
     assert share[0].item() == pytest.approx(0.1)
     assert weight[:, 0].tolist() == [100.0, 200.0]
 

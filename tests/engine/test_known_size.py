@@ -67,7 +67,7 @@ def test_an_area_is_divided_by_that_of_the_image() -> None:
     assert all(column.isnan().all() for column in unknown)
 
 
-@pytest.mark.parametrize("statistic", [BOTH, RATIO, LENGTH, BRIGHTNESS])
+@pytest.mark.parametrize("statistic", [BOTH, RATIO, BRIGHTNESS])
 def test_what_tells_no_size_of_one_structure(statistic: Statistic) -> None:
     found = known_fractions(task(statistic), batch([[(0.5, 0.4, 0.6)]]))
     assert all(column.isnan().all() for column in found)
@@ -75,13 +75,45 @@ def test_what_tells_no_size_of_one_structure(statistic: Statistic) -> None:
         require_sizes(task(statistic))
 
 
+def test_a_ratio_and_one_size_tell_the_other() -> None:
+    """Fat is a quarter of fat and muscle: 0.1 of the image, then muscle is 0.3; or together 80 of 200 mm2."""
+    both = Statistic("both", "area", of=("fat", "muscle"), unit="mm2")
+    rows = [
+        [(0.25, NAN, NAN), (0.1, NAN, NAN), (NAN,) * 3],
+        [(0.25, NAN, NAN), (NAN,) * 3, (80.0, NAN, NAN)],
+        [(NAN, 0.2, 0.5), (0.1, NAN, NAN), (NAN,) * 3],
+        [(0.0, NAN, NAN), (NAN,) * 3, (NAN,) * 3],
+        [(0.25, NAN, NAN), (NAN,) * 3, (NAN,) * 3],
+    ]
+    found = known_fractions(task(RATIO, FRACTION, both), batch(rows))
+    assert same(found.value, [[0.1, 0.3], [0.1, 0.3], [0.1, NAN], [0.0, NAN], [NAN, NAN]])
+    assert same(found.low[2:3], [[NAN, 0.1]])
+    assert same(found.high[2:3], [[NAN, 0.4]])
+    assert found.none().tolist()[3] == [True, False]
+    require_sizes(task(RATIO, both))
+    require_sizes(task(RATIO), ratios=True)
+
+
+def test_a_length_tells_an_interval_and_two_a_narrower_one() -> None:
+    short = Statistic("short", "shortest_axis", of=("fat",), unit="mm")
+    rows = [[(10.0, NAN, NAN), (NAN,) * 3], [(10.0, NAN, NAN), (4.0, NAN, NAN)], [(NAN, 9.0, 10.0), (NAN,) * 3]]
+    rows += [[(0.0, NAN, NAN), (NAN,) * 3]]  # of a single pixel: no sign that nothing is there
+    found = known_fractions(task(LENGTH, short), batch(rows))
+    disc, ellipse = math.pi / 4 * 100 / 200, math.pi / 4 * 40 / 200
+    assert same(found.low[:, :1], [[disc / 4], [0.75 * ellipse], [0.81 * disc / 4], [NAN]])
+    assert same(found.high[:, :1], [[disc], [ellipse], [disc], [NAN]])
+    assert found.value.isnan().all()
+    require_sizes(task(LENGTH))
+
+
 def test_the_first_number_known_for_an_image_tells_its_size() -> None:
     both = task(RATIO, FRACTION, AREA)
     rows = [[(0.9, NAN, NAN), (0.1, NAN, NAN), (50.0, 40.0, 60.0)], [(0.9, NAN, NAN), (NAN,) * 3, (50.0, 40.0, 60.0)]]
     found = known_fractions(both, batch(rows))
-    assert same(found.value, [[0.1, NAN], [0.25, NAN]])
+    # Fat is nine tenths of both: muscle is a ninth of fat.
+    assert same(found.value, [[0.1, 0.1 / 9], [0.25, NAN]])
     # An interval of the second number does not belong to the value of the first.
-    assert same(found.low, [[NAN, NAN], [0.2, NAN]])
+    assert same(found.low, [[NAN, NAN], [0.2, 0.2 / 9]])
     require_sizes(both)
 
 

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("kits23")(kits23)
     app.command("kits-slices")(kits_slices)
     app.command("acdc")(acdc)
+    app.command("phantoms")(phantoms)
     app.command("nuclei")(nuclei)
     app.command("pets")(pets)
     app.command("marks")(marks)
@@ -90,6 +91,9 @@ def acdc(
             "--background-marks/--no-background-marks", help="Scribbles of the background mean 'none of these'."
         ),
     ] = True,
+    ratio: Annotated[
+        bool, typer.Option("--ratio", help="Have the ratio myocardium / (myocardium and left ventricle) too.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """MRI of the heart (ACDC), with the scribbles that people drew as the mark set 'scribble'.
@@ -99,7 +103,39 @@ def acdc(
     from tallymark.datasets.acdc import import_acdc
 
     report = import_acdc(
-        folder, study, slices=slices, spacing=spacing, background_marks=background_marks, track=_progress
+        folder, study, slices=slices, spacing=spacing, background_marks=background_marks, ratio=ratio, track=_progress
+    )
+    _say(report, json)
+
+
+def phantoms(
+    study: Study,
+    kind: Annotated[
+        Literal["lesion", "marbled"],
+        typer.Option(help="Ultrasound-like lesions, or muscle with streaks of fat and the ratio fat / (fat + muscle)."),
+    ] = "lesion",
+    cases: Annotated[int, typer.Option(min=1, help="Synthetic images.")] = 240,
+    size: Annotated[int, typer.Option(min=32, help="Side of an image in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Another one gives other patients.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Synthetic images with known masks, drawn into STUDY/source; nobody's body is in them.
+
+    Example: `tallymark import phantoms --kind marbled my-study`
+    """
+    from tallymark.datasets.marbled import write_marbled
+    from tallymark.datasets.pairs import import_pairs, parse_codes, parse_ratio
+    from tallymark.datasets.phantom import write_phantoms
+
+    if kind == "lesion":
+        root = write_phantoms(study / "source", cases, seed, size=size)
+        codes, ratios = None, []
+    else:
+        root = write_marbled(study / "source", cases, seed, size=size)
+        codes, ratios = parse_codes("fat=1,muscle=2"), [parse_ratio("fat/fat+muscle")]
+    groups = root / "groups.csv"
+    report = import_pairs(
+        root / "images", root / "masks", study, groups=groups, codes=codes, statistics=ratios, track=_progress
     )
     _say(report, json)
 

@@ -30,6 +30,9 @@ def images(
     groups: Groups = None,
     structure: Annotated[str, typer.Option(help="What the masks outline.")] = "lesion",
     codes: Annotated[str | None, typer.Option(help="Labels in the masks, for example kidney=1+2,tumour=2.")] = None,
+    ratio: Annotated[
+        list[str] | None, typer.Option(help="Have a ratio of structures as a number too, as fat/fat+muscle; repeat it.")
+    ] = None,
     skip_empty: Annotated[bool, typer.Option("--skip-empty", help="Leave out images whose masks are empty.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the study; marks and runs are kept.")] = False,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Keep images that have no mask.")] = False,
@@ -39,7 +42,7 @@ def images(
 
     Example: `tallymark import images --images photos --masks outlines my-study`
     """
-    from tallymark.datasets.pairs import import_pairs, parse_codes
+    from tallymark.datasets.pairs import import_pairs, parse_codes, parse_ratio
 
     report = import_pairs(
         images,
@@ -48,6 +51,7 @@ def images(
         groups=groups,
         structure=structure,
         codes=None if codes is None else parse_codes(codes),
+        statistics=[parse_ratio(one) for one in ratio or []],
         allow_missing=allow_missing,
         skip_empty=skip_empty,
         overwrite=overwrite,

@@ -24,6 +24,7 @@ from tallymark.core.modules import (
 )
 from tallymark.core.positive_unlabelled import nnpu_loss, ranked_negatives_loss
 from tallymark.core.projection import project, project_pooled
+from tallymark.core.ratio import project_ratio
 from tallymark.core.size_constraints import log_barrier_loss, size_penalty
 from tallymark.core.statistics import (
     area,
@@ -63,6 +64,7 @@ __all__ = [
     "nnpu_loss",
     "project",
     "project_pooled",
+    "project_ratio",
     "ranked_negatives_loss",
     "reconstruction_loss",
     "size_penalty",

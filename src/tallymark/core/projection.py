@@ -30,7 +30,7 @@ def project(
 
     Hard: 1 at the pixels with the highest scores, as many as the size says. Soft: sigmoid(score / t + b), with b such
     that the sum over the image is the size. Of an interval, the size within it that is nearest to the score's own (the
-    pixels with score > 0): a prediction that is inside already stays as it is.
+    pixels with score > 0, forced ones and no barred ones): a prediction that is inside already stays as it is.
 
     Args:
         score: logits, or anything that ranks pixels; finite.
@@ -68,14 +68,15 @@ def project(
         pixels = flat.shape[2]
         least, most = interval(value, value, low, high)
         known = ~(least.isnan() | most.isnan())
-        count = torch.minimum(torch.maximum(own.sum(dim=2), _pixels(least, pixels)), _pixels(most, pixels))
-        count = torch.where(known, count, own.sum(dim=2))
         regions = []
         for region in (forced, barred):
             if region is not None:
                 require_same_shape(score, region, "score and region")
             regions.append(None if region is None else region.flatten(2))
         ranked = _ahead(flat, *regions)
+        wanted = (ranked > 0).to(flat).sum(dim=2)
+        count = torch.minimum(torch.maximum(wanted, _pixels(least, pixels)), _pixels(most, pixels))
+        count = torch.where(known, count, wanted)
         mask = _soft(ranked / temperature, count) if temperature > 0 else _top(ranked, count)
         return _without(torch.where(known[..., None], mask, own), *regions).reshape(score.shape)
 
@@ -146,8 +147,8 @@ def project_pooled(
         else:
             total = weight.sum()
             least, most = (end.nan_to_num(posinf=1.0, neginf=0.0).clamp(0, 1) * total for end in ends)
-            amount = torch.minimum(torch.maximum((own * weight).sum(dim=2), least), most)
             ranked = _ahead(full_precision(flat), *regions)
+            amount = torch.minimum(torch.maximum(((ranked > 0) * weight).sum(dim=2), least), most)
             mask = _soft(ranked / temperature, amount, weight) if temperature > 0 else _top(ranked, amount, weight)
         mask = _without(mask, *regions)[0, 0].to(full_precision(scores[0]))
         parts = torch.split(mask, [one.numel() for one in scores])

@@ -273,15 +273,8 @@ def _not_identifiable(statistic: Statistic, settings: StudySettings, marked: set
     place = f"{where}, statistic '{statistic.name}'"
     unmarked = [name for name in dict.fromkeys((*statistic.of, *statistic.over)) if name not in marked]
     if statistic.kind == "area_ratio":
-        sized = any(
-            other.kind in ("area_fraction", "area") and set(other.of) <= set(statistic.over)
-            for other in settings.statistics
-        )
-        if unmarked and not sized:
-            what = "a ratio alone fixes neither of its two areas: any size with this ratio fits"
-            remedy = f"mark {', '.join(unmarked)} in some images, or keep the area of the denominator as well"
-            return [Finding("warning", "meaning", place, what, remedy)]
-    elif statistic.kind not in ("area_fraction", "area"):
+        return []  # see check_ratios
+    if statistic.kind not in ("area_fraction", "area"):
         if unmarked:
             what = f"the kind {statistic.kind} alone does not fix an area"
             return [Finding("warning", "meaning", place, what, f"mark {', '.join(unmarked)} in some images")]

@@ -10,13 +10,14 @@ from pathlib import Path
 from tallymark.data.cases import Case, cases_table
 from tallymark.data.check_contents import Look, check_marks, check_meaning, check_splits, kept_numbers, look_at_images
 from tallymark.data.check_groups import check_groups
+from tallymark.data.check_ratios import check_ratios
 from tallymark.data.check_tables import Tables, read_tables
 from tallymark.data.findings import Finding, Severity, some
 from tallymark.data.mark_place import mark_place
 from tallymark.data.marks import MarkStore
 from tallymark.data.near_duplicates import clusters, near_pairs
 from tallymark.data.splits import assign_splits
-from tallymark.data.study import CASES, NUMBERS, Study
+from tallymark.data.study import CASES, NUMBERS, SETTINGS, Study
 from tallymark.data.tables import write_table
 from tallymark.errors import StudyError
 
@@ -115,6 +116,9 @@ def check_study(folder: Path | str, *, images: bool | None = None) -> CheckRepor
     spaces = {case.id: look.space for case, look in zip(tables.cases, looks, strict=True) if look.space is not None}
     statistics = tables.settings.statistics
     report.findings += check_groups(tables.cases, spaces, statistics, tables.numbers, str(folder / NUMBERS))
+    report.findings += check_ratios(
+        tables.settings.structures, statistics, tables.numbers, marked, str(folder / SETTINGS)
+    )
     report.findings += check_meaning(tables.cases, tables.settings, tables.numbers, marked, folder)
     report.duplicates = find_duplicates(tables.cases, looks)
     report.findings += [_told(duplicates, folder / CASES) for duplicates in report.duplicates]

@@ -36,9 +36,13 @@ from tallymark.datasets.labelled import (
 from tallymark.datasets.pairs import ImportReport, Track
 from tallymark.datasets.volumes import read_label_grid, require_grid, write_labels, write_plane
 from tallymark.errors import ConfigError, GeometryError, ReadError
+from tallymark.measure.definition import Statistic
 
 CODES = {"RV": (1,), "MYO": (2,), "LV": (3,)}
 """Right ventricle, myocardium and left ventricle."""
+
+MYO_SHARE = Statistic("MYO_share", "area_ratio", of=("MYO",), over=("MYO", "LV"))
+"""Myocardium as a share of myocardium and left ventricle together: a ratio of two structures."""
 
 SCRIBBLE_SET = "scribble"
 _AUTHOR = "ACDC scribbles"
@@ -54,6 +58,7 @@ def import_acdc(
     slices: bool = True,
     spacing: Sequence[float] | None = None,
     background_marks: bool = True,
+    ratio: bool = False,
     split: SplitSettings | None = None,
     track: Track = iter,
 ) -> ImportReport:
@@ -72,6 +77,7 @@ def import_acdc(
         spacing: mm per plane, row and column, of all volumes. None: that of the header, but a header of 1 x 1 x 1 mm
             is a placeholder, and the spacing then unknown.
         background_marks: scribbles of the background become marks of "none of these"; else they are left out.
+        ratio: have the statistic ``MYO_share`` too, the myocardium as a share of myocardium and left ventricle.
         split: shares of the splits.
         track: wraps the volumes while they are read, to show progress.
 
@@ -109,7 +115,13 @@ def import_acdc(
         marks = [mark for one in taken for mark in one.marks]
         items = [item for one in taken for item in one.items]
         report = study_of_labelled(
-            items, CODES, study, name="acdc", split=split, notes=_notes(items, marks, background_marks)
+            items,
+            CODES,
+            study,
+            name="acdc",
+            split=split,
+            statistics=(MYO_SHARE,) if ratio else (),
+            notes=_notes(items, marks, background_marks),
         )
         if marks:
             add_marks(Study.open(study), SCRIBBLE_SET, marks, author=_AUTHOR)

@@ -83,6 +83,7 @@ def import_pairs(
     channels: Literal[1, 3] | None = None,
     keep_spacing: bool = True,
     split: SplitSettings | None = None,
+    statistics: Sequence[Statistic] = (),
     overwrite: bool = False,
     track: Track = iter,
 ) -> ImportReport:
@@ -107,11 +108,13 @@ def import_pairs(
         channels: 1 or 3; None for 3 if any image has colour, else 1.
         keep_spacing: believe the spacing in the headers of volumes; False where they hold placeholders.
         split: shares of the splits and the seed that deals the groups.
+        statistics: more of them, as a ratio of two structures.
         overwrite: replace the study that is there; its marks and runs are kept.
         track: wraps the images while they are read, to show progress.
 
     Returns:
-        What was made. The study has one statistic per structure, ``<structure>_fraction``, and no numbers yet.
+        What was made. The study has one statistic per structure, ``<structure>_fraction``, before any others, and no
+        numbers yet.
 
     Raises:
         ReadError: a folder or file cannot be read; up to five are named.
@@ -144,7 +147,7 @@ def import_pairs(
     settings = StudySettings(
         name=name or study.resolve().name,
         structures=tuple(of),
-        statistics=tuple(Statistic(f"{structure}_fraction", "area_fraction", (structure,)) for structure in of),
+        statistics=(*(Statistic(f"{one}_fraction", "area_fraction", (one,)) for one in of), *statistics),
         image=ImageSettings(channels=channels, dimension=dimension_of(kept)),
         split=split or SplitSettings(),
     )
@@ -180,6 +183,31 @@ def import_pairs(
         left_out=len(looks) - len(kept),
         notes=tuple(_notes(kept, cases, of, groups)),
     )
+
+
+def parse_ratio(text: str) -> Statistic:
+    """Read a ratio of structures.
+
+    Args:
+        text: for example ``fat/fat+muscle``.
+
+    Returns:
+        The statistic, called by what is above the line: ``fat_ratio``.
+
+    Raises:
+        ConfigError: it cannot be read so.
+
+    Example:
+        >>> ratio = parse_ratio("fat/fat+muscle")
+        >>> ratio.name, ratio.of, ratio.over
+        ('fat_ratio', ('fat',), ('fat', 'muscle'))
+    """
+    of, line, over = ([part.strip() for part in side.split("+")] for side in text.partition("/"))
+    if line != ["/"] or not all([*of, *over]):
+        raise ConfigError(
+            "the ratio cannot be read", found=repr(text), expected="STRUCTURE[+STRUCTURE...]/STRUCTURE[+STRUCTURE...]"
+        )
+    return Statistic(f"{'_'.join(of)}_ratio", "area_ratio", tuple(of), tuple(over))
 
 
 def parse_codes(text: str) -> dict[str, tuple[int, ...]]:

@@ -20,14 +20,13 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from tallymark.datasets.scanner import ellipse, field, ridges, scan, step, wave
 from tallymark.datasets.seeds import named_rng
 from tallymark.errors import ConfigError, StorageError
 
 # Share of the image that a lesion covers, at the quantiles 0, 1/4, 1/2, 3/4, 1: those of BUSI, less its extremes.
 _SIZE_QUANTILES = (0.006, 0.02, 0.06, 0.13, 0.35)
 _SMALLEST_SIDE = 16
-# Scanners average pictures from several beam angles (spatial compounding), which tames the speckle.
-_LOOKS = 3
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def draw_phantom(seed: object, size: int | tuple[int, int] = 128, *, normal: boo
             echo = _insert_lesion(lesions, echo, one, pixel)
             lesion |= one
     echo += _shadows(dark, row, column)
-    image = _scan(looks, echo, row, pixel)
+    image = scan(looks, echo, row, pixel)
     return Phantom(image, {"lesion": lesion, "muscle": muscle & ~lesion})
 
 
@@ -128,11 +127,11 @@ def make_phantom_volume(
     radii = np.cbrt(3 * size / (4 * np.pi)) * stretch / np.cbrt(stretch.prod())
     centre = [rng.uniform(r, 1 - r) for r in radii]
     distance = np.sqrt(sum(((x - c) / r) ** 2 for x, c, r in zip((plane, row, column), centre, radii, strict=True)))
-    mask = distance < 1 + 0.12 * _field(rng, shape, 0.16 * min(shape))
-    echo = -18 + 3 * _field(rng, shape, 3.0) + 5 * _ridges(rng, shape, (4.0, 1.2, 4.0))
+    mask = distance < 1 + 0.12 * field(rng, shape, 0.16 * min(shape))
+    echo = -18 + 3 * field(rng, shape, 3.0) + 5 * ridges(rng, shape, (4.0, 1.2, 4.0))
     soft = gaussian_filter(mask.astype(float), 0.8)
-    echo += soft * (-rng.uniform(9, 16) - echo.mean() - 18 + 1.5 * _field(rng, shape, 2.0))
-    return _scan(rng, echo, row, 1.0), mask
+    echo += soft * (-rng.uniform(9, 16) - echo.mean() - 18 + 1.5 * field(rng, shape, 2.0))
+    return scan(rng, echo, row, 1.0), mask
 
 
 def write_phantoms(
@@ -223,51 +222,25 @@ def _patients(seed: int) -> Iterator[tuple[int, int]]:
         patient += 1
 
 
-def _field(
-    rng: np.random.Generator, shape: tuple[int, ...], sigma: float | tuple[float, ...]
-) -> Float[np.ndarray, "*space"]:
-    """Smooth Gaussian noise of mean 0 and deviation 1."""
-    noise = gaussian_filter(rng.standard_normal(shape), sigma, mode="reflect")
-    return np.asarray((noise - noise.mean()) / noise.std())
-
-
-def _ridges(rng: np.random.Generator, shape: tuple[int, ...], sigma: tuple[float, ...]) -> Float[np.ndarray, "*space"]:
-    """Thin bright curves, 0..1: the zero lines of smooth noise, fading in and out like connective tissue."""
-    line = np.exp(-((_field(rng, shape, sigma) / 0.22) ** 2))
-    return np.asarray(line / (1 + np.exp(-2.5 * _field(rng, shape, tuple(2 * s for s in sigma)))))
-
-
-def _wave(rng: np.random.Generator, column: Float[np.ndarray, "h w"], height: float) -> Float[np.ndarray, "h w"]:
-    """Wavy offset of a layer's border, a function of the column alone, so that a moved probe sees the same border."""
-    wave = rng.normal(0, 0.5) * (column - 0.5)
-    for order in range(1, 6):
-        wave = wave + rng.normal(0, 1 / order) * np.sin(2 * np.pi * (order * column / 1.6 + rng.random()))
-    return height * wave
-
-
-def _step(x: Float[np.ndarray, "h w"], width: float = 0.008) -> Float[np.ndarray, "h w"]:
-    return 1 / (1 + np.exp(-np.clip(x / width, -50, 50)))
-
-
 def _tissue(
     rng: np.random.Generator, row: Float[np.ndarray, "h w"], column: Float[np.ndarray, "h w"], pixel: float
 ) -> tuple[Float[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
     """Echo strength in dB of skin, fat, gland, muscle and what lies behind; and where the muscle is."""
     shape = row.shape
-    below_skin = row - rng.uniform(0.025, 0.05) - _wave(rng, column, 0.003)
-    below_fat = row - rng.uniform(0.14, 0.34) - _wave(rng, column, 0.025)
-    below_gland = row - rng.uniform(0.6, 0.8) - _wave(rng, column, 0.025)
+    below_skin = row - rng.uniform(0.025, 0.05) - wave(rng, column, 0.003)
+    below_fat = row - rng.uniform(0.14, 0.34) - wave(rng, column, 0.025)
+    below_gland = row - rng.uniform(0.6, 0.8) - wave(rng, column, 0.025)
     below_muscle = below_gland - rng.uniform(0.12, 0.3)
     fat, gland, muscle, wall = (rng.normal(level, 2) for level in (-21, -17, -24, -34))
     echo = np.full(shape, -8.0)
     for border, level in ((below_skin, fat), (below_fat, gland), (below_gland, muscle), (below_muscle, wall)):
-        echo += (level - echo) * _step(border, 0.015)
-    streaks = 16 * _ridges(rng, shape, (2.0 * pixel, 14 * pixel)) + 12 * _ridges(rng, shape, (1.2 * pixel, 7 * pixel))
+        echo += (level - echo) * step(border, 0.015)
+    streaks = 16 * ridges(rng, shape, (2.0 * pixel, 14 * pixel)) + 12 * ridges(rng, shape, (1.2 * pixel, 7 * pixel))
     for border in (below_fat, below_gland):  # fasciae: bright thin lines where layers meet
         streaks += rng.uniform(6, 12) * np.exp(-((border / 0.008) ** 2))
-    streaks *= 0.4 + 0.6 * _step(below_fat, 0.03) * (1 - 0.5 * _step(below_gland, 0.03))
-    echo += streaks * (1 - 0.8 * _step(below_muscle))
-    echo += 2.5 * _field(rng, shape, (4 * pixel, 8 * pixel)) + 2.0 * _field(rng, shape, 18 * pixel)
+    streaks *= 0.4 + 0.6 * step(below_fat, 0.03) * (1 - 0.5 * step(below_gland, 0.03))
+    echo += streaks * (1 - 0.8 * step(below_muscle))
+    echo += 2.5 * field(rng, shape, (4 * pixel, 8 * pixel)) + 2.0 * field(rng, shape, 18 * pixel)
     return echo, (below_gland > 0) & (below_muscle <= 0)
 
 
@@ -281,24 +254,15 @@ def _dark_distractors(
     """Add flat fat lobules and tiny round vessels: as dark as lesions, of other shapes."""
     for _ in range(rng.integers(1, 5)):
         length, flat = rng.uniform(0.06, 0.2), rng.uniform(0.18, 0.32)
-        distance = _ellipse(
+        distance = ellipse(
             row, column, rng.uniform(0.12, 0.85), rng.random(), length * flat, length, rng.normal(0, 0.2)
         )
-        echo = echo + rng.uniform(-15, -7) * (1 - _step(distance - 1, 0.12))
+        echo = echo + rng.uniform(-15, -7) * (1 - step(distance - 1, 0.12))
     for _ in range(rng.integers(0, 4)):
         radius = rng.uniform(0.012, 0.022)
-        distance = _ellipse(row, column, rng.uniform(0.1, 0.8), rng.random(), radius, radius * rng.uniform(1, 1.6), 0.0)
-        echo = echo - 16 * (1 - _step(distance - 1, 0.15))
+        distance = ellipse(row, column, rng.uniform(0.1, 0.8), rng.random(), radius, radius * rng.uniform(1, 1.6), 0.0)
+        echo = echo - 16 * (1 - step(distance - 1, 0.15))
     return echo
-
-
-def _ellipse(
-    row: Float[np.ndarray, "h w"], column: Float[np.ndarray, "h w"], r: float, c: float, a: float, b: float, tilt: float
-) -> Float[np.ndarray, "h w"]:
-    """Normalised distance from an ellipse's centre: 1 on its border."""
-    y, x = row - r, column - c
-    cos, sin = np.cos(tilt), np.sin(tilt)
-    return np.asarray(np.hypot((cos * y - sin * x) / a, (sin * y + cos * x) / b))
 
 
 def _lesion_shapes(
@@ -333,7 +297,7 @@ def _insert_lesion(
     """Replace tissue by a darker, smoother lesion with a blurred border, and change what the beam meets behind it."""
     blur, darker, inner = rng.uniform(0.6, 2.5) * pixel, rng.uniform(6, 18), rng.uniform(0.8, 2.5)
     behind, edge = rng.choice([0.0, 6.0, -9.0], p=[0.4, 0.35, 0.25]) * rng.uniform(0.6, 1.4), rng.uniform(0, 5)
-    texture = inner * _field(rng, mask.shape, 4 * pixel)
+    texture = inner * field(rng, mask.shape, 4 * pixel)
     if not mask.any():
         return echo
     soft = gaussian_filter(mask.astype(float), blur)
@@ -352,24 +316,5 @@ def _shadows(
         start = rng.choice([0.0, rng.uniform(0.15, 0.6)])
         width = rng.uniform(0.04, 0.14) * (1 + 0.8 * row)
         centre = rng.random() + rng.normal(0, 0.1) * row
-        loss -= rng.uniform(4, 14) * np.exp(-(((column - centre) / width) ** 2)) * _step(row - start, 0.03)
+        loss -= rng.uniform(4, 14) * np.exp(-(((column - centre) / width) ** 2)) * step(row - start, 0.03)
     return loss
-
-
-def _scan(
-    rng: np.random.Generator, echo: Float[np.ndarray, "*space"], depth: Float[np.ndarray, "*space"], pixel: float
-) -> UInt8[np.ndarray, "*space"]:
-    """Attenuation, speckle, electronic noise, gain and log compression: dB in, grey values out."""
-    echo = echo - rng.uniform(2, 12) * depth**1.5 + rng.uniform(-3, 4)
-    depth = depth.clip(0, 1)
-    speckle = np.zeros(echo.shape)
-    for _ in range(_LOOKS):
-        near, far = (
-            sum(part * _field(rng, echo.shape, (*([lateral] * (echo.ndim - 2)), axial, lateral)) for part in (1, 1j))
-            for axial, lateral in ((0.45 * pixel, 0.7 * pixel), (0.6 * pixel, 1.3 * pixel))
-        )  # the beam widens with depth, and so do the grains
-        speckle += np.abs(np.sqrt(1 - depth) * near + np.sqrt(depth) * far) / np.sqrt(2) / _LOOKS
-    noise = np.abs(_field(rng, echo.shape, 0.4) + 1j * _field(rng, echo.shape, 0.4)) * 10 ** (-44 / 20)
-    level = 20 * np.log10(10 ** (echo / 20) * speckle + noise)
-    span = rng.uniform(40, 48)
-    return (255 * np.clip((level + span - 3) / span, 0, 1) ** 1.25).round().astype(np.uint8)

@@ -21,9 +21,10 @@ from tallymark.data.study import RECORDED, Case, Number, Study
 from tallymark.datasets.seeds import named_rng
 from tallymark.engine.batch import Batch
 from tallymark.engine.config import RunConfig, Term
-from tallymark.engine.groups import Groups, known_shares, read_groups, shared_by_marks
+from tallymark.engine.groups import Groups, read_groups, shared_by_marks, shares_of_groups
 from tallymark.engine.growers import grower
 from tallymark.engine.grown import grown_at, unpack
+from tallymark.engine.known_ratio import free_ratios
 from tallymark.engine.known_size import known_fractions
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
@@ -89,12 +90,13 @@ class CaseBatches(Dataset[Batch]):
             sizes = known_fractions(task, everything)
             if self.groups is not None:
                 assert self._marks is not None
-                self.shares = known_shares(task, self.groups, everything.extent_mm)
+                self.shares = shares_of_groups(task, self.groups, everything.extent_mm)
                 self._shared = shared_by_marks(self.groups, self.shares, sizes, self._marks, everything.spacing_mm)
                 sizes = known_fractions(task, everything._replace(shared=self._shared))
             name = mark_set(study, config.data.marks)
             way = grower(config.losses.grown, config.runtime.accelerator)
-            self._grown = grown_at(study, self.cases, name, sizes, size, way, marked=marked)
+            ratios = free_ratios(task, everything, known_fractions(task, everything._replace(shared=None)))
+            self._grown = grown_at(study, self.cases, name, sizes, size, way, marked=marked, ratios=ratios)
 
     def __len__(self) -> int:
         return len(self.cases)

@@ -181,7 +181,7 @@ class Shares(NamedTuple):
     weight: Float[Tensor, "n k"]
 
 
-def known_shares(task: Task, groups: Groups, extent_mm: Float[Tensor, " n"]) -> Shares:
+def shares_of_groups(task: Task, groups: Groups, extent_mm: Float[Tensor, " n"]) -> Shares:
     """Derive the share of all images of a group that each structure covers; as for single images.
 
     Args:

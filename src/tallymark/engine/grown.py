@@ -17,8 +17,9 @@ from tallymark.data.marks import EXCLUDED
 from tallymark.data.resize import resize_image, resize_layers, resize_mask_fraction, resized_spacing
 from tallymark.data.study import Case, Study
 from tallymark.engine.growers import Grower
+from tallymark.engine.known_ratio import FreeRatio
 from tallymark.engine.known_size import KnownFractions
-from tallymark.grow import Growth
+from tallymark.grow import Growth, scale_of, split
 
 # Raised when growth changes: what an older one left in the cache is then not used.
 _FORMAT = 3
@@ -47,7 +48,7 @@ class Grown(NamedTuple):
     """The grown marks of some cases.
 
     Attributes:
-        share: of each pixel that the grown mask covers.
+        share: of each pixel that the grown mask covers; of an interval, the mean over all areas in it.
         order: place in the order of growth, 1 at the outline, at most 5.
         certainty: confidence of the growth, above 0 where it is known at all and 0 where it is not.
     """
@@ -67,6 +68,7 @@ def grown_at(
     folder: Path | None = None,
     *,
     marked: Bool[np.ndarray, " n"] | None = None,
+    ratios: Sequence[FreeRatio] = (),
 ) -> UInt8[np.ndarray, "n 3 k *size"]:
     """Grow the marks of every case to the kept numbers, and bring the result to the network's size.
 
@@ -82,12 +84,15 @@ def grown_at(
         grower: of :func:`tallymark.engine.growers.grower`.
         folder: where the result is kept; None: ``cache`` in the study folder.
         marked: the cases whose marks are read; None: all. Without a mark only an exact zero is known.
+        ratios: of structures whose size no number tells; see :func:`tallymark.grow.scale_of` for how much they are then
+            taken to cover. Both of them must be marked.
 
     Returns:
         The fields of :class:`Grown` in 255ths of their range; see :func:`unpack`. Memory-mapped and read-only.
     """
     areas = [known_shares(sizes, row) for row in range(len(cases))]
-    content = {
+    divided = [divisions(ratios, row, study.structures) for row in range(len(cases))]
+    content: dict[str, object] = {
         "format": _FORMAT,
         "cases": [(case.id, case.sha256, case.spacing) for case in cases],
         "areas": areas,
@@ -97,13 +102,18 @@ def grown_at(
         "size": list(size),
         "cost": grower.key,
     }
+    # What only some studies have is named where it is there, so that caches of the others stay valid.
+    if any(divided):
+        content["ratios"] = divided
+    if any(share is not None and share[0] < share[1] for of_case in areas for share in of_case):
+        content["intervals"] = "expected share"
     if marked is not None and not marked.all():
         content["marked"] = marked.tolist()
 
     def grow_case(row: int) -> np.ndarray:
         case = cases[row]
         marks = study.marks.labels(case.id, mark_set) if marked is None or marked[row] else {}
-        growths = growths_of(study, case, marks, areas[row], grower, max(_SIDE, *size[-2:]))
+        growths = growths_of(study, case, marks, areas[row], grower, max(_SIDE, *size[-2:]), divided[row])
         straight = grower.straight.share if grower.straight is not None else 0.0
         return _rows(growths, study.structures, tuple(size), straight)
 
@@ -138,6 +148,7 @@ def growths_of(
     shares: Sequence[tuple[float, float] | None],
     grower: Grower,
     side: int = _SIDE,
+    divided: Sequence[Division] = (),
 ) -> Growths:
     """Grow the marks of a case to its kept numbers, in the proportions of the original image.
 
@@ -148,6 +159,7 @@ def growths_of(
         shares: least and most of the image that each structure covers; None where unknown.
         grower: of :func:`tallymark.engine.growers.grower`.
         side: the longest in-plane side at which it is grown, in pixels; larger images are made smaller.
+        divided: structures of unknown size that a ratio divides.
 
     Returns:
         Growths of the shape of :func:`working_size`; none where there is nothing to grow.
@@ -161,6 +173,7 @@ def growths_of(
     if work != image.shape[:-1]:
         image = resize_image(image, work)
     marks = resize_layers(marks, work)
+    shares = _with_ratios(shares, divided, study.structures, marks, image, edges)
     nothing = np.zeros(work, dtype=bool)
     own = {name: marks.get(name, nothing) for name in study.structures}
     areas = {
@@ -205,9 +218,66 @@ def _layers(growth: Growth, size: tuple[int, ...]) -> Float[np.ndarray, "3 *size
     order = np.minimum(growth.order, _FARTHEST)
     # Known at all is at least one 255th.
     sure = np.maximum(resize_image(growth.confidence[..., None], size)[..., 0], 1 / 255)
-    kept = [resize_mask_fraction(growth.mask, size), resize_image(order[..., None], size)[..., 0] / _FARTHEST, sure]
+    share = resize_mask_fraction(growth.mask, size)
+    if growth.inner.sum() < growth.outer.sum():
+        share = resize_image(_expected(growth)[..., None], size)[..., 0]
+    kept = [share, resize_image(order[..., None], size)[..., 0] / _FARTHEST, sure]
     layers: Float[np.ndarray, "3 *size"] = np.stack(kept).clip(0, 1)
     return layers
+
+
+class Division(NamedTuple):
+    """A ratio on one image: which part of what is left to it and to the rest."""
+
+    part: str
+    rest: str
+    ratio: tuple[float, float]
+
+
+def divisions(ratios: Sequence[FreeRatio], row: int, structures: Sequence[str]) -> list[Division]:
+    """The ratios of one image whose part is one structure and whose rest another."""
+    found = []
+    for ratio in ratios:
+        low, high = float(ratio.low[row]), float(ratio.high[row])
+        rest = [place for place in ratio.over if place not in ratio.of]
+        if low == low and len(ratio.of) == len(rest) == 1 and ratio.of[0] in ratio.over:
+            ends = (max(low, 0.0), min(high, 1.0))
+            found.append(Division(structures[ratio.of[0]], structures[rest[0]], ends))
+    return found
+
+
+def _with_ratios(
+    shares: Sequence[tuple[float, float] | None],
+    ratios: Sequence[Division],
+    structures: Sequence[str],
+    marks: Mapping[str, np.ndarray],
+    image: Float[np.ndarray, "*image"],
+    spacing: tuple[float, ...],
+) -> list[tuple[float, float] | None]:
+    """The shares of the image with those of structures that a ratio divides, of a size that the image suggests."""
+    found = list(shares)
+    for part, rest, ratio in ratios:
+        if not all(name in marks and marks[name].any() for name in (part, rest)):
+            continue
+        walls = np.logical_or.reduce([mask for name, mask in marks.items() if name not in (part, rest)], axis=0)
+        closed = np.broadcast_to(walls, marks[part].shape)
+        scale = scale_of(marks[part] | marks[rest], image, spacing, walls=np.asarray(closed, dtype=bool))
+        if scale is not None:
+            areas = split(scale.pixels, ratio)
+            for name, (low, high) in zip((part, rest), areas, strict=True):
+                found[structures.index(name)] = low / marks[part].size, high / marks[part].size
+    return found
+
+
+def _expected(growth: Growth) -> Float[np.ndarray, "*image"]:
+    """How likely each pixel is in the mask if every area of the interval is as likely.
+
+    1 in the inner mask, 0 outside of the outer, and between them falling with the order of growth.
+    """
+    low, target, high = (float(mask.sum()) for mask in (growth.inner, growth.mask, growth.outer))
+    place = np.where(np.isfinite(growth.order), growth.order, np.inf) ** growth.order.ndim * target
+    share = ((high - place) / (high - low)).clip(0, 1)
+    return np.where(growth.inner, 1.0, np.where(growth.outer, share, 0.0)).astype(np.float32)
 
 
 def known_shares(sizes: KnownFractions, row: int) -> list[tuple[float, float] | None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -13,6 +15,7 @@ from tallymark.engine.batch import Batch
 from tallymark.engine.task import Task
 from tallymark.errors import StudyError
 from tallymark.measure.definition import Statistic
+from tallymark.measure.sizes import area_between_axes, sizes_that_follow
 
 
 class KnownFractions(NamedTuple):
@@ -50,10 +53,11 @@ class KnownFractions(NamedTuple):
 def known_fractions(task: Task, batch: Batch) -> KnownFractions:
     """Derive the share of the image that each structure covers from the kept numbers.
 
-    An area fraction is the share itself; an area (mm2) or volume (mm3) is divided by that of the whole image. A
-    number of several structures together, a ratio of two structures, a length or an intensity tells the size of none.
-    Where several numbers of a structure tell it, the first one known for an image does, in the order of the study.
-    Where none does, the part that the image is estimated to have of its group's number does.
+    An area fraction is the share itself; an area (mm2) or volume (mm3) is divided by that of the whole image. Where
+    several numbers of a structure tell it, the first one known for an image does, in the order of the study. Where none
+    does, it may follow from ratios and the sizes of other structures, of several together, and from lengths
+    (:mod:`tallymark.measure.sizes`); what follows may be an interval. Where nothing follows, the part that the image is
+    estimated to have of its group's number is taken. A ratio alone tells no size, nor does an intensity.
 
     Args:
         task: names the structures and says what the numbers mean.
@@ -84,11 +88,46 @@ def known_fractions(task: Task, batch: Batch) -> KnownFractions:
             known = torch.where(known.isnan().all(dim=0), share, known)
         columns.append(known)
     sizes = torch.stack(columns, dim=2)
+    if any(not tells_size(statistic, name) for statistic in task.statistics for name in statistic.of):
+        sizes = torch.where(sizes.isnan().all(dim=0), _following(task, batch, sizes), sizes)
     if batch.shared is not None:
         estimate = torch.full_like(sizes, torch.nan)
         estimate[0] = batch.shared
         sizes = torch.where(sizes.isnan().all(dim=0), estimate, sizes)
     return KnownFractions(*sizes)
+
+
+def _following(task: Task, batch: Batch, told: Float[Tensor, "3 b k"]) -> Float[Tensor, "3 b k"]:
+    """What follows from the sizes that were told and from all other numbers: value, low and high."""
+    ends = interval(batch.value, batch.value, batch.low, batch.high)
+    low, high = (end.double().cpu().numpy() for end in ends)
+    extent = batch.extent_mm.double().cpu().numpy()
+    sizes = KnownFractions(*told).ends()
+    statistics = [Statistic(name, "area_fraction", of=(name,)) for name in task.structures]
+    columns = [
+        (sizes[0][:, k].double().cpu().numpy(), sizes[1][:, k].double().cpu().numpy()) for k in range(len(statistics))
+    ]
+    for position, statistic in enumerate(task.statistics):
+        least, most = low[:, position], high[:, position]
+        if statistic.kind == "longest_axis":
+            across = [
+                place for place, s in enumerate(task.statistics) if s.kind == "shortest_axis" and s.of == statistic.of
+            ]
+            short = [end[:, across[0]] if across else np.full(len(low), np.nan) for end in (low, high)]
+            least, most = area_between_axes((least, most), (short[0], short[1]), task.dimension)
+        elif statistic.kind not in ("area", "area_fraction", "area_ratio") or any(
+            tells_size(statistic, n) for n in statistic.of
+        ):
+            continue
+        physical = statistic.kind in ("area", "longest_axis")
+        columns.append((least / extent, most / extent) if physical else (least, most))
+        statistics.append(replace(statistic, kind="area_fraction", unit="fraction") if physical else statistic)
+    found = sizes_that_follow(
+        task.structures, statistics, *(np.stack(side, axis=1) for side in zip(*columns, strict=True))
+    )
+    exact = found.low == found.high
+    numbers = (np.where(exact, found.low, np.nan), *(np.where(exact, np.nan, end) for end in found))
+    return torch.from_numpy(np.stack(numbers)).to(batch.value)
 
 
 def tells_size(statistic: Statistic, structure: str) -> bool:
@@ -102,17 +141,28 @@ def tells_size(statistic: Statistic, structure: str) -> bool:
     return statistic.kind in ("area_fraction", "area") and statistic.of == (structure,)
 
 
-def require_sizes(task: Task) -> None:
+def require_sizes(task: Task, *, ratios: bool = False) -> None:
     """Refuse a recipe that counts pixels on a study none of whose numbers tells the size of a structure.
+
+    Args:
+        task: says what the numbers mean.
+        ratios: whether a ratio of two structures does as well, for a recipe that looks for their size itself.
 
     Raises:
         StudyError: there is no such number.
     """
-    if not any(tells_size(statistic, structure) for statistic in task.statistics for structure in task.structures):
+    if ratios and any(statistic.kind == "area_ratio" for statistic in task.statistics):
+        return
+    # Whatever the numbers are, they tell of the same structures: an image that has all of them shows which.
+    kinds = [
+        replace(s, kind="area_fraction", unit="fraction") if s.kind == "longest_axis" else s for s in task.statistics
+    ]
+    some = np.full((1, len(kinds)), 0.2)
+    if np.isnan(sizes_that_follow(task.structures, kinds, some, some).low).all():
         raise StudyError(
             "the recipe needs the size of a structure, which no number of this study tells",
             where="study.toml, statistics",
             found=", ".join(f"{s.name} ({s.kind} of {' and '.join(s.of)})" for s in task.statistics) or "no numbers",
-            expected="an area_fraction or an area of one structure",
+            expected="an area_fraction or an area of one structure, or a ratio and one of the sizes in it",
             remedy="choose a recipe that takes any number ('paper'), or add such a number",
         )

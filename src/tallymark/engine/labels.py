@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tallymark.core.projection import project
 from tallymark.engine.batch import Batch
 from tallymark.engine.config import GrownTerm
-from tallymark.engine.known_size import known_fractions
+from tallymark.engine.known_ratio import project_known
 from tallymark.engine.task import Task
 
 
@@ -50,9 +49,10 @@ class Ranking(NamedTuple):
 
 
 def ranking(batch: Batch, logit: Float[Tensor, "b k *space"], config: GrownTerm) -> Ranking:
-    """Rank pixels by ``logit - pull * order``: what a network sees, and how far growth is from them.
+    """Rank pixels by ``logit - pull * (order - 1)``: what a network sees, and how far growth is from them.
 
-    Marks are forced, "none of these" and what lies beyond the reach of the growth is barred. An image without growth is
+    The order of growth is 1 at its outline, so that a score above 0 is inside where network and growth agree. Marks are
+    forced, "none of these" and what lies beyond the reach of the growth is barred. An image without growth is
     ranked by the network alone.
 
     Args:
@@ -66,7 +66,7 @@ def ranking(batch: Batch, logit: Float[Tensor, "b k *space"], config: GrownTerm)
     known = has_growth(batch)
     reach = config.reach ** (1 / (batch.order.ndim - 2))
     return Ranking(
-        logit - config.pull * torch.where(known, batch.order, 0.0),
+        logit - config.pull * torch.where(known, batch.order - 1, 0.0),
         batch.marks if config.trust else None,
         batch.excluded.expand_as(batch.marks) | (known & (batch.order > reach)),
     )
@@ -81,8 +81,10 @@ def has_growth(batch: Batch) -> Bool[Tensor, "b k *one"]:
 def taught_labels(batch: Batch, views: Float[Tensor, "v b k *space"], task: Task, config: GrownTerm) -> Batch:
     """The averaged network's outline, cut to the known area, with a share of the grown marks against drift.
 
-    Pixels join in the order of :func:`ranking`. Where the size is not known, there is nothing to cut to: the network's
-    own outline is the label, and only its confident pixels count. A full mask, where one is read, is the label.
+    Pixels join in the order of :func:`ranking`. Where only the ratio of two structures is known, they are divided by
+    it, and together are as large as the network has them. Where nothing is known, there is nothing to cut to: the
+    network's own outline is the label, and only its confident pixels count. A full mask, where one is read, is the
+    label.
 
     The guard needs no mask: where the outlines of two views overlap by a share a, both cut to the size, the grown marks
     keep 1 - (1 - anchor) a of the label. A network that does not know an image falls back to its growth.
@@ -102,15 +104,15 @@ def taught_labels(batch: Batch, views: Float[Tensor, "v b k *space"], task: Task
     assert batch.grown is not None
     assert batch.marks is not None
     assert batch.excluded is not None
-    sizes = known_fractions(task, batch)
     logit = views.mean(dim=0)
     score, forced, barred = ranking(batch, logit, config)
-    outline = project(score, *sizes, forced=forced, barred=barred, temperature=config.temperature)
+    outline, held = project_known(task, batch, score, forced=forced, barred=barred, temperature=config.temperature)
     grows = has_growth(batch)
-    agreement = _agreement(torch.stack([project(view, *sizes) for view in views])).reshape(grows.shape)
+    cut = torch.stack([project_known(task, batch, view).masks for view in views])
+    agreement = _agreement(cut).reshape(grows.shape)
     learned = (1 - config.anchor) * (agreement if config.guard else torch.ones_like(agreement))
     anchor = torch.where(grows, 1 - learned, 0.0)
-    known = sizes.known().reshape(*grows.shape)
+    known = held.reshape(grows.shape)
     marked = batch.marks | batch.excluded
     # 1 asks for certainty that no network has.
     confident = (logit.abs().sigmoid() >= config.confident) & (config.confident < 1)

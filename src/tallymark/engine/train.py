@@ -175,7 +175,7 @@ def _check_statistics(task: Task, cases: Sequence[Case], config: RunConfig) -> N
     if not config.reads_numbers:
         return
     if config.reads_sizes:
-        require_sizes(task)
+        require_sizes(task, ratios=config.losses.grown.weight > 0)
     physical = needs_spacing(task.statistics)
     unknown = [case.id for case in cases if case.spacing is None or not all(map(math.isfinite, case.spacing))]
     if physical and unknown:
