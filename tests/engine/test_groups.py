@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from tallymark.engine.known_size import known_fractions
 from tallymark.engine.labels import Ranking
 from tallymark.engine.model_file import load_model
 from tallymark.engine.objective import group_parts, objective
+from tallymark.engine.predict import predict
 from tallymark.engine.recipes import resolve
 from tallymark.engine.task import study_task
 from tallymark.engine.train import train
@@ -184,6 +186,24 @@ def test_areas_of_a_group_are_shared_by_the_extent_of_the_images() -> None:
 def test_a_comparator_that_counts_pixels_of_each_image_says_so(grouped) -> None:
     with pytest.raises(StudyError, match="numbers of groups alone"):
         train(grouped, recipe="kervadec", numbers="per patient", settings=TINY)
+
+
+def test_predict_measures_groups_together_where_a_table_names_them(grouped, tmp_path) -> None:
+    run = train(grouped, recipe="paper", numbers="per patient", settings=(*TINY, "optim.epochs=1"))
+    images = tmp_path / "new"
+    images.mkdir()
+    for number, case in enumerate(grouped.cases[:3]):
+        shutil.copy(case.image, images / f"image{number}.png")
+    table = tmp_path / "groups.csv"
+    table.write_text("id,group\nimage0,a\nimage1,a\nimage2,b\n")
+    numbers = predict(run.folder.root, images, tmp_path / "out", groups=table)
+    found = pd.read_csv(tmp_path / "out" / "group-numbers.csv")
+    assert found["images"].tolist() == [2, 1]
+    expected = [numbers["value"][:2].mean(), numbers["value"][2]]
+    assert found["value"].tolist() == pytest.approx(expected)
+    table.write_text("id,group\nimage0,a\n")
+    with pytest.raises(StudyError, match="images without a group"):
+        predict(run.folder.root, images, tmp_path / "out", groups=table)
 
 
 def test_check_finds_a_group_with_less_than_its_images(grouped) -> None:

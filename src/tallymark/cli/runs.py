@@ -64,6 +64,9 @@ def predict(
     run: Annotated[Path, typer.Argument(help="The run's folder, or a model.pt.", metavar="RUN")],
     images: Annotated[Path, typer.Argument(help="A folder of images, or one image.", metavar="IMAGES")],
     out: Annotated[Path, typer.Option(help="Where masks, overlays and numbers go.")],
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV with columns id, group: the images of a group are measured together too.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once; changes the speed, not the result.")] = 16,
     json: JsonOption = False,
 ) -> None:
@@ -73,7 +76,7 @@ def predict(
     """
     from tallymark.engine.predict import predict as run_prediction
 
-    numbers = run_prediction(run, images, out, batch_size=batch_size)
+    numbers = run_prediction(run, images, out, groups=groups, batch_size=batch_size)
     if json:
         print_json({"out": out, "images": int(numbers["id"].nunique()), "numbers": numbers.to_dict(orient="records")})
     else:

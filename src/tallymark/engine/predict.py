@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +20,18 @@ from tallymark.data.images import Image, normalise, read_image, write_mask
 from tallymark.data.matching import stem_of
 from tallymark.data.resize import resize_image, upsample_probability
 from tallymark.data.tables import write_table
-from tallymark.datasets.naming import pair_files
+from tallymark.datasets.naming import Pair, pair_files
+from tallymark.datasets.pairs import read_groups
 from tallymark.engine.augment import AXES
 from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.objective import needs_spacing
 from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.task import Task
 from tallymark.errors import GeometryError
+from tallymark.measure import Statistic
 from tallymark.measure import evaluate as measure_statistics
 from tallymark.measure.certainty import expected_overlap
+from tallymark.measure.groups import pooled, weight
 from tallymark.pictures import enlargement, overlay, save_png
 
 
@@ -59,14 +63,18 @@ class Prediction:
     numbers: Mapping[str, float]
 
 
-def predict(run: Path | str, images: Path | str, out: Path | str, *, batch_size: int = 16) -> pd.DataFrame:
+def predict(
+    run: Path | str, images: Path | str, out: Path | str, *, groups: Path | str | None = None, batch_size: int = 16
+) -> pd.DataFrame:
     """Predict every image of a folder (or one image) and write what comes out.
 
     Args:
         run: the run's folder, or a ``model.pt``.
         images: a folder, searched with its subfolders, or one image file.
         out: gets ``masks/`` (0 and 255, or 0 and 1 in volumes, in the format and geometry of the image; one file a
-            structure), ``overlays/``, ``numbers.csv`` and ``certainty.csv``.
+            structure), ``overlays/``, ``numbers.csv`` and ``certainty.csv``; ``group-numbers.csv`` as well where there
+            are groups.
+        groups: CSV with the columns id and group of every image; the images of a group have their numbers together too.
         batch_size: images at once; changes the speed, not the result.
 
     Returns:
@@ -76,15 +84,15 @@ def predict(run: Path | str, images: Path | str, out: Path | str, *, batch_size:
         CheckpointError: the model cannot be used.
         ReadError: an image cannot be read; names it.
         GeometryError: an image has another number of axes than the model expects.
+        StudyError: an image has no group in the table.
         StorageError: a result cannot be written.
     """
     model = load_model(_model_file(Path(run)), device=best_device())
     images = Path(images)
-    if images.is_file():
-        requests = [Request(stem_of(images), images)]
-    else:
-        requests = [Request(pair.id, pair.image) for pair in pair_files(images, allow_missing=True)]
-    return write_predictions(predictions(model, requests, batch_size=batch_size), model, Path(out))
+    pairs = [Pair(stem_of(images), images, (), "")] if images.is_file() else pair_files(images, allow_missing=True)
+    requests = [Request(pair.id, pair.image) for pair in pairs]
+    of = None if groups is None else read_groups(Path(groups), pairs)
+    return write_predictions(predictions(model, requests, batch_size=batch_size), model, Path(out), groups=of)
 
 
 def predictions(model: Model, requests: Iterable[Request], *, batch_size: int = 16) -> Iterator[Prediction]:
@@ -116,12 +124,20 @@ def flip_averaged(model: Model, image: Float[Tensor, "b c *space"]) -> Float[Ten
     return total / len(flips)
 
 
-def write_predictions(results: Iterable[Prediction], model: Model, out: Path, *, overlays: bool = True) -> pd.DataFrame:
+def write_predictions(
+    results: Iterable[Prediction],
+    model: Model,
+    out: Path,
+    *,
+    overlays: bool = True,
+    groups: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Write masks, overlays and numbers as they come; the tables last, so that their presence means all is there.
 
     ``certainty.csv`` says how much overlap the model expects of each mask (:func:`expected_overlap`).
     """
     rows, sure = [], []
+    of_images: dict[tuple[str, Statistic], list[tuple[float, float]]] = defaultdict(list)
     for result in results:
         for structure, mask in result.masks.items():
             write_mask(mask_file(out, result.request, structure, model.task), mask, result.image)
@@ -132,11 +148,21 @@ def write_predictions(results: Iterable[Prediction], model: Model, out: Path, *,
         for statistic in model.task.statistics:
             value = result.numbers[statistic.name]
             rows.append({"id": result.request.id, "statistic": statistic.name, "value": value, "unit": statistic.unit})
+            if groups is not None:
+                part = (weight(statistic, result.masks), value)
+                of_images[groups[result.request.id], statistic].append(part)
         for k, (structure, mask) in enumerate(result.masks.items()):
             overlap = expected_overlap(result.probability[k], mask)
             sure.append({"id": result.request.id, "structure": structure, "expected_overlap": round(overlap, 4)})
     write_table(out / "certainty.csv", pd.DataFrame(sure, columns=["id", "structure", "expected_overlap"]))
     frame = pd.DataFrame(rows, columns=["id", "statistic", "value", "unit"])
+    if groups is not None:
+        together = [
+            (group, statistic.name, pooled(statistic, *zip(*parts, strict=True)), statistic.unit, len(parts))
+            for (group, statistic), parts in of_images.items()
+        ]
+        table = pd.DataFrame(together, columns=["group", "statistic", "value", "unit", "images"])
+        write_table(out / "group-numbers.csv", table)
     write_table(out / "numbers.csv", frame)
     return frame
 
