@@ -94,8 +94,10 @@ def supplies(
     for kind, seconds in SECONDS.items():
         allowed = min(images, math.floor(60 * minutes / seconds))
         named = {f"{100 * share:g} %": share for share in shares} | {f"{minutes:g} minutes of": allowed / images}
-        for words, share in named.items():
-            count = math.ceil(round(share * images, 6))
+        distinct: dict[int, str] = {}
+        for words, share in named.items():  # time for all images is no other row than all of them
+            distinct.setdefault(math.ceil(round(share * images, 6)), words)
+        for count, words in distinct.items():
             some = f"{count / images:.6g}" if count < images else "1"
 
             def add(kind: str, text: str, recipe: str, *settings: str, cost: float = count * seconds) -> None:
