@@ -27,6 +27,7 @@ from tallymark.datasets.weaken import weaken
 from tallymark.engine import cross_fit
 from tallymark.engine.evidence import sizes_of
 from tallymark.engine.outlines import Scored, outlines
+from tallymark.engine.pull import MIRRORED, USUAL, choose_pulls, likeness_of_marks
 from tallymark.engine.recover import recover
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
@@ -154,7 +155,7 @@ def test_finished_folds_are_not_trained_again(recovered, monkeypatch) -> None:
     again = recover(study, marks="e8", folds=2, out=recovery.folder.root, settings=SETTINGS, check=True)
     pd.testing.assert_frame_equal(again.cases, recovery.cases)
     other = recover(study, marks="e8", folds=2, out=recovery.folder.root, settings=SETTINGS, pull=0.5)
-    assert other.pull == 0.5
+    assert other.pulls == {"lesion": 0.5}
     assert not other.cases["expected_iou"].equals(recovery.cases["expected_iou"])
 
 
@@ -291,3 +292,19 @@ def test_where_too_little_is_free_the_number_is_not_reached_and_the_table_says_s
     assert not row["reached"]
     assert row["pixels"] == row["marked_pixels"]
     assert f"number not reached: {row['pixels']} pixels of" in row["reasons"]
+
+
+def test_growth_weighs_more_where_marks_mirror_their_structure(recovered) -> None:
+    study, recovery = recovered
+    marks, order = np.zeros((3, 11, 11), dtype=bool), np.full((3, 11, 11), 3.0)
+    order[:, 1:10, 1:10] = 0.9
+    marks[0, 4:7, 4:7] = marks[1, 1:4, 1:4] = True
+    order[2] = np.nan
+    marks[2, 0, 0] = True
+    found = likeness_of_marks(marks, order)
+    assert found[:2].tolist() == [1.0, 0.0]
+    assert np.isnan(found[2])
+    assert choose_pulls([found], 3).tolist() == [MIRRORED, USUAL, USUAL]
+    assert choose_pulls([], 1).tolist() == [USUAL]
+    assert recovery.pulls["lesion"] in (USUAL, MIRRORED)
+    assert study.structures == tuple(recovery.pulls)

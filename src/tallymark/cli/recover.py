@@ -18,7 +18,9 @@ def recover(
     profile: Annotated[str, typer.Option(help="How large the networks are: small (a CPU) or paper (a GPU).")] = "small",
     folds: Annotated[int, typer.Option(help="Networks, each trained without the part that it outlines.")] = 3,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
-    pull: Annotated[float, typer.Option(min=0, help="Weight of the growth against the networks, in logits.")] = 8.0,
+    pull: Annotated[
+        float | None, typer.Option(min=0, help="Weight of growth, in logits; chosen without masks if left away.")
+    ] = None,
     runs: Annotated[Path | None, typer.Option(help="Where the networks are kept; OUT/runs if left away.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with more settings of the networks.")] = None,
     settings: Annotated[
@@ -64,8 +66,8 @@ def recover(
     typer.echo(f"worst first: {recovery.folder.cases_file}, {recovery.folder.worst_file}")
     print_table(
         "\nexpected overlap with the lost masks, estimated without one",
-        ["structure", "expected IoU"],
-        [[name, value] for name, value in summary["expected_iou"].items()],
+        ["structure", "expected IoU", "weight of growth"],
+        [[name, value, recovery.pulls[name]] for name, value in summary["expected_iou"].items()],
     )
     if recovery.check is not None:
         _print_check(recovery.check.summary())

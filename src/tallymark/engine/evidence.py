@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt16
 
 from tallymark.data.arrays import content_key
 from tallymark.data.atomic import replacing
-from tallymark.data.images import Image
+from tallymark.data.images import Image, image_space
 from tallymark.data.marks import EXCLUDED
 from tallymark.data.resize import resize_image, resize_layers, upsample_probability
 from tallymark.data.study import Case, Number, Study
@@ -21,6 +21,7 @@ from tallymark.engine.batch import Batch
 from tallymark.engine.growers import Grower
 from tallymark.engine.grown import growths_of, known_shares
 from tallymark.engine.known_size import KnownFractions, known_fractions
+from tallymark.engine.pull import likeness_of_marks
 from tallymark.engine.task import Task, study_task
 from tallymark.grow import Growth
 
@@ -105,6 +106,16 @@ class Gatherer:
             "cost": grower.key,
         }
         self._folder = folder / content_key("growth", content)
+
+    def likeness(self, case: Case) -> Float[np.ndarray, " k"]:
+        """As :func:`tallymark.engine.pull.likeness_of_marks`; needs no network, and of the image its size alone."""
+        marks = self.study.marks.labels(case.id, self.mark_set)
+        if not marks:
+            return np.full(len(self.study.structures), np.nan)
+        sizes = sizes_of(case, image_space(case.image), self.numbers, self._task)
+        order = self._order(case, marks, known_shares(sizes, 0))
+        layers, nothing = resize_layers(marks, order.shape[1:]), np.zeros(order.shape[1:], dtype=bool)
+        return likeness_of_marks(np.stack([layers.get(name, nothing) for name in self.study.structures]), order)
 
     def gather(self, case: Case, image: Image, logits: Float[np.ndarray, "v k *size"]) -> Evidence:
         """The evidence of one case.

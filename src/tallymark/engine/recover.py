@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,14 +30,14 @@ from tallymark.engine.known_size import require_sizes, tells_size
 from tallymark.engine.model_file import Model
 from tallymark.engine.outlines import outlines, scored
 from tallymark.engine.predict import Request, numbers_of
+from tallymark.engine.pull import choose_pulls
 from tallymark.engine.recipes import resolve
 from tallymark.engine.recovered import COLUMNS, RecoveredFolder, number_rows, write_case, write_sheets
 from tallymark.engine.recovery_check import Check, check_recovered
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
 
-PULL = 8.0
-"""Logits that a place in the order of growth is worth, unless said otherwise: see docs/results/recover.md."""
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Recovery:
 
     Args:
         folder: where they lie.
-        pull: what a place in the order of growth weighed, in logits.
+        pulls: by structure, what a place in the order of growth weighed, in logits.
         cases: one row a case and structure, the worst first; see :data:`tallymark.engine.recovered.COLUMNS`.
         numbers: one row a case and statistic: measured on the recovered mask, and kept.
         check: against full masks, where that was asked for.
     """
 
     folder: RecoveredFolder
-    pull: float
+    pulls: dict[str, float]
     cases: pd.DataFrame
     numbers: pd.DataFrame
     check: Check | None = None
@@ -72,7 +72,7 @@ class Recovery:
         return {
             "out": str(self.folder.root),
             **counted,
-            "pull": self.pull,
+            "pulls": self.pulls,
             "expected_iou": {str(name): round(float(value), 4) for name, value in expected.items()},
             "check": None if self.check is None else self.check.summary(),
         }
@@ -88,7 +88,7 @@ def recover(
     seed: int = 0,
     out: Path | str,
     runs: Path | str | None = None,
-    pull: float = PULL,
+    pull: float | None = None,
     file: Path | None = None,
     settings: Sequence[str] = (),
     check: bool = False,
@@ -110,7 +110,7 @@ def recover(
         seed: of the networks.
         out: where masks, maps and tables go; a new folder, or one that a recovery was written to before.
         runs: holds the run of every fold, under names made of their content; None: ``runs`` in ``out``.
-        pull: logits that a place in the order of growth is worth.
+        pull: logits that a place in the order of growth is worth; None: :func:`~tallymark.engine.pull.choose_pulls`.
         file: a TOML file with more settings of the runs.
         settings: ``section.key=value`` strings for the runs.
         check: compare with the full masks of the study afterwards; they are not read otherwise.
@@ -144,11 +144,16 @@ def recover(
         there = run.folder.model_file.exists()
         say(f"fold {run.fold.number} of {folds}: {'its network is there' if there else 'training without it'}")
         models.append(trained(study, run, settings, file, console))
+    k = len(study.structures)
     way = grower(config.losses.grown.model_copy(update={"straight": 0.0}))
     gatherer = Gatherer(study, known_numbers(study, config), marks, way, folder.growth)
 
+    if pull is None:
+        say("growing the marks, and weighing that against the networks")
+        pulls = choose_pulls((gatherer.likeness(case) for case in _tracked(study.cases, len(study.cases), console)), k)
+    else:
+        pulls = np.full(k, float(pull))
     say("outlining")
-    pulls = np.full(len(study.structures), float(pull))
     rows, measured = [], []
     groups = _by_group(planned, models, gatherer)
     for group in _tracked(groups, len({case.group for case in study.cases}), console):
@@ -161,18 +166,17 @@ def recover(
     write_table(folder.numbers_file, of_numbers)
     write_table(folder.cases_file, cases)
     compared = check_recovered(study, folder, cases) if check else None
-    recovery = Recovery(folder, pull, cases, of_numbers, compared)
+    named = dict(zip(study.structures, pulls.tolist(), strict=True))
+    recovery = Recovery(folder, named, cases, of_numbers, compared)
     # Written last: a folder with a summary is complete.
     write_text(folder.summary_file, json.dumps(recovery.summary(), indent=2) + "\n")
     return recovery
 
 
-def _tracked(
-    groups: Iterable[list[tuple[FoldRun, Image, Evidence]]], count: int, console: Console | None
-) -> Iterable[list[tuple[FoldRun, Image, Evidence]]]:
+def _tracked(items: Iterable[_Item], count: int, console: Console | None) -> Iterable[_Item]:
     if console is None or not console.is_terminal:
-        return groups
-    return track(groups, "outlining", count, console=console, transient=True)
+        return items
+    return track(items, "working", count, console=console, transient=True)
 
 
 def _by_group(
