@@ -18,15 +18,15 @@ from torch import Tensor
 from tallymark.data.formats import VOLUMES, suffix_of
 from tallymark.data.images import Image, normalise, read_image, write_mask
 from tallymark.data.matching import stem_of
-from tallymark.data.resize import resize_image, upsample_probability
+from tallymark.data.resize import upsample_probability
 from tallymark.data.tables import write_table
 from tallymark.datasets.naming import Pair, pair_files
 from tallymark.datasets.pairs import read_groups
-from tallymark.engine.augment import AXES
 from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.objective import needs_spacing
 from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.task import Task
+from tallymark.engine.views import flipped_logits, network_input
 from tallymark.errors import GeometryError
 from tallymark.measure import Statistic
 from tallymark.measure import evaluate as measure_statistics
@@ -100,28 +100,21 @@ def predictions(model: Model, requests: Iterable[Request], *, batch_size: int = 
     device = next(model.network.parameters()).device
     for some in _batched(requests, batch_size):
         images = [_read(request, model) for request in some]
-        inputs = [_network_input(image, model) for image in images]
+        inputs = [network_input(image, model) for image in images]
         probability = flip_averaged(model, torch.from_numpy(np.stack(inputs)).to(device))
         for request, image, prob in zip(some, images, probability, strict=True):
             full = upsample_probability(prob.cpu().numpy(), image.space)
             yield _prediction(request, image, full, model)
 
 
-@torch.inference_mode()
 def flip_averaged(model: Model, image: Float[Tensor, "b c *space"]) -> Float[Tensor, "b k *space"]:
-    """Probabilities, averaged over all combinations of the flips that the training saw (if the configuration says so).
+    """Probabilities, averaged over the views of :func:`tallymark.engine.views.flipped_logits`.
 
     Args:
         model: with a network in evaluation mode.
         image: in [0, 1], at the network's size, on the network's device.
     """
-    axes = [AXES[name] for name in model.config.augment.flip if -AXES[name] <= image.ndim - 2]
-    if not model.config.predict.flips:
-        axes = []
-    flips = [flip for count in range(len(axes) + 1) for flip in itertools.combinations(axes, count)]
-    total = sum(model.network(image.flip(flip)).logit.float().sigmoid().flip(flip) for flip in flips)
-    assert isinstance(total, Tensor)
-    return total / len(flips)
+    return flipped_logits(model, image).sigmoid().mean(dim=0)
 
 
 def write_predictions(
@@ -202,11 +195,6 @@ def _read(request: Request, model: Model) -> Image:
             expected=f"{model.task.dimension} axes",
         )
     return image
-
-
-def _network_input(image: Image, model: Model) -> Float[np.ndarray, "c *space"]:
-    pixels = normalise(image, model.task.image_channels, model.task.window)
-    return np.moveaxis(resize_image(pixels, model.config.data.size), -1, 0).astype(np.float32)
 
 
 def numbers_of(
