@@ -59,13 +59,17 @@ def estimates(
     views = [_cut(replace(evidence, logits=view[None]), pulls, grown) for view in evidence.logits]
     found = []
     for k, mask in enumerate(masks):
-        agreement = Overlap.of(growth[k], networks[k]).iou() if evidence.grew[k] else math.nan
+        agreement, with_growth = (
+            Overlap.of(growth[k], other).iou() if evidence.grew[k] else math.nan for other in (networks[k], mask)
+        )
         pairs = [Overlap.of(one[k], other[k]).iou() for one, other in combinations(views, 2)]
         steadiness = float(np.mean(pairs)) if pairs else math.nan
         reached = not evidence.known[k] or evidence.least[k] <= mask.sum() <= evidence.most[k]
         found.append(
             Estimate(
-                expected_iou=expected_iou(agreement, steadiness, empty=bool(evidence.most[k] == 0)),
+                expected_iou=1.0
+                if evidence.most[k] == 0  # an empty mask, which the number confirms
+                else expected_iou(with_growth, Overlap.of(networks[k], mask).iou(), steadiness),
                 agreement=agreement,
                 steadiness=steadiness,
                 reached=bool(reached),
@@ -75,19 +79,30 @@ def estimates(
     return found
 
 
-def expected_iou(agreement: float, steadiness: float, *, empty: bool = False) -> float:
-    """The overlap with the true mask that is to be expected.
+def expected_iou(with_growth: float, with_networks: float, steadiness: float) -> float:
+    """The overlap with the true mask that is to be expected: nine tenths of the mean overlap with its two sources.
+
+    Growth and networks err in different ways: what they agree on is seldom wrong. Of a mask that has no growth, 85 % of
+    how well the views of the networks agree, or 0.68 where there is one view.
 
     Args:
-        agreement: as in :class:`Estimate`.
+        with_growth: overlap of the mask with the outline of the growth; NaN where nothing has grown.
+        with_networks: with the outline of the networks.
         steadiness: as in :class:`Estimate`.
-        empty: the number says that the structure is not there, which is then true.
+
+    Returns:
+        In [0, 1].
+
+    Source: ours. The two constants were fixed once, on breast ultrasound and nuclei; docs/results/recover.md says how
+        far the rule is off.
+
+    Example:
+        >>> expected_iou(0.8, 0.7, 0.9), expected_iou(math.nan, 1.0, 0.8)
+        (0.675, 0.68)
     """
-    if empty:
-        return 1.0
-    if math.isnan(agreement):
-        return 0.7 * steadiness
-    return 0.4 + 0.3 * agreement + 0.25 * steadiness
+    if math.isnan(with_growth):
+        return 0.85 * (0.8 if math.isnan(steadiness) else steadiness)
+    return 0.9 * (with_growth + with_networks) / 2
 
 
 def probability(
