@@ -156,7 +156,7 @@ def probability(
 
 
 def _cut(evidence: Evidence, pulls: Float[np.ndarray, " k"], grown: GrownTerm) -> Bool[np.ndarray, "k *space"]:
-    return outlines([scored(evidence, pulls, reach=grown.reach, trust=grown.trust)])[0]
+    return outlines([scored(evidence, pulls, reach=grown.reach, trust=grown.trust, touching=False)])[0]
 
 
 def _reasons(

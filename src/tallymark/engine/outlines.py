@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.ndimage import label
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
+from skimage.morphology import reconstruction
 
 from tallymark.core.projection import project
 from tallymark.engine.evidence import Evidence
@@ -16,6 +21,10 @@ from tallymark.grow.together import share
 
 # Out of the reach of any logit, but still in the order of the scores.
 _BEYOND = 1e3
+# Share of a growth that may lie apart from the marks: pixels of marks that a coarser grid moved.
+_APART = 0.02
+# Logits that a step behind a bottleneck costs.
+_BEHIND = 1e-6
 
 
 class Scored(NamedTuple):
@@ -36,7 +45,14 @@ class Scored(NamedTuple):
     barred: Bool[np.ndarray, "k *space"]
 
 
-def scored(evidence: Evidence, pulls: Float[np.ndarray, " k"], *, reach: float = 3.0, trust: bool = True) -> Scored:
+def scored(
+    evidence: Evidence,
+    pulls: Float[np.ndarray, " k"],
+    *,
+    reach: float = 3.0,
+    trust: bool = True,
+    touching: bool = True,
+) -> Scored:
     """Rank the pixels of an image by networks and growth together: ``logit + pull * (1 - order)``.
 
     At the outline of the growth the order is 1 and the networks alone decide; a structure that has not grown is ranked
@@ -47,6 +63,7 @@ def scored(evidence: Evidence, pulls: Float[np.ndarray, " k"], *, reach: float =
         pulls: logits that a place in the order of growth is worth, by structure.
         reach: pixels beyond so many times the area, in the order of growth, come after all others.
         trust: marked pixels belong to the mask in any case.
+        touching: see :func:`in_touch`.
 
     Example:
         >>> from pathlib import Path
@@ -58,7 +75,7 @@ def scored(evidence: Evidence, pulls: Float[np.ndarray, " k"], *, reach: float =
         ...     marks=marked, excluded=~marked[0] & marked[0], least=np.array([3.0]), most=np.array([3.0]),
         ... )
         >>> scored(evidence, np.array([2.0]), reach=9.0).score.round(1)
-        array([[[ 0. ,  2. , -1. , -5. ,  0. , -1.2]]], dtype=float32)
+        array([[[ 0. ,  2. , -1. , -5. ,  0. , -1.2]]])
         >>> outlines([scored(evidence, np.array([2.0]))])[0].astype(int).tolist()  # the marked pixel is forced
         [[[1, 1, 0, 0, 0, 1]]]
     """
@@ -66,13 +83,77 @@ def scored(evidence: Evidence, pulls: Float[np.ndarray, " k"], *, reach: float =
     order = np.where(evidence.grew.reshape(each), evidence.order, 1.0)
     farthest = reach ** (1 / evidence.excluded.ndim)
     score = evidence.logit + np.reshape(pulls, each) * (1 - order) - _BEYOND * (order > farthest)
+    if touching:
+        score = np.stack([in_touch(*one) for one in zip(score, evidence.marks, evidence.order, strict=True)])
     return Scored(
-        score.astype(np.float32),
+        score.astype(np.float64),
         evidence.least,
         evidence.most,
         forced=evidence.marks if trust else np.zeros_like(evidence.marks),
         barred=np.broadcast_to(evidence.excluded, evidence.marks.shape),
     )
+
+
+def in_touch(
+    score: Float[np.ndarray, "*space"], marks: Bool[np.ndarray, "*space"], order: Float[np.ndarray, "*space"]
+) -> Float[np.ndarray, "*space"]:
+    """Scores after which a mask keeps in touch with its marks, where its growth does.
+
+    A pixel has no higher score than the best path from a mark to it has at its worst, so that every piece of a mask, of
+    whatever size, holds a mark. Where the growth itself has found pieces without one, scores stay as they are.
+
+    Args:
+        score: of one structure.
+        marks: of the structure.
+        order: places in the order of growth; NaN throughout where nothing has grown.
+
+    Source: the widest path, by grey-scale reconstruction from the marks (Vincent 1993, doi 10.1109/83.217222).
+
+    Example:
+        >>> marks, order = np.array([[False, True, False, False, False]]), np.array([[2.0, 0.5, 0.9, 3.0, 3.0]])
+        >>> in_touch(np.array([[1.0, 0.0, 2.0, -3.0, 5.0]]), marks, order).round(1)
+        array([[ 1.,  5.,  2., -3., -3.]])
+    """
+    if not marks.any() or not _one_piece(order < 1, marks):
+        return score
+    top = score.max()
+    ceiling = np.where(marks, top, score).astype(np.float64)
+    reached = reconstruction(np.where(marks, top, score.min()), ceiling, footprint=np.ones((3,) * score.ndim))
+    return np.asarray(reached - _BEHIND * _steps_behind(reached, ceiling))
+
+
+def _steps_behind(
+    reached: Float[np.ndarray, "*space"], ceiling: Float[np.ndarray, "*space"]
+) -> Float[np.ndarray, "*space"]:
+    """How many steps a pixel lies behind the bottleneck that gives it its score; 0 where it is none's.
+
+    Pixels behind one bottleneck have one score. They join in the order of their steps from it: in any other, some would
+    come before those that lead to them.
+    """
+    behind = ceiling > reached
+    number = np.cumsum(behind).reshape(behind.shape) * behind  # from 1; 0 is where all paths begin
+    one, other = [], []
+    for shift in itertools.product((-1, 0, 1), repeat=behind.ndim):
+        here, there = (
+            tuple(slice(max(0, sign * s), n + min(0, sign * s)) for s, n in zip(shift, behind.shape, strict=True))
+            for sign in (1, -1)
+        )
+        # A step leads from a pixel that is not behind, or from another behind the same bottleneck.
+        leads = behind[here] & (reached[there] >= reached[here]) & (any(shift))
+        one.append(number[there][leads])
+        other.append(number[here][leads])
+    ends = np.concatenate(one), np.concatenate(other)
+    graph = coo_array((np.ones(len(ends[0])), ends), shape=(int(behind.sum()) + 1,) * 2).tocsr()
+    steps = dijkstra(graph, indices=0, unweighted=True)
+    steps[~np.isfinite(steps)] = len(steps)
+    return np.asarray(steps[number])
+
+
+def _one_piece(growth: Bool[np.ndarray, "*space"], marks: Bool[np.ndarray, "*space"]) -> bool:
+    """Whether a growth, up to a few pixels, holds together with the marks."""
+    pieces, _ = label(growth | marks, np.ones((3,) * marks.ndim))
+    apart = growth & ~np.isin(pieces, np.unique(pieces[marks]))
+    return bool(growth.any() and apart.sum() <= _APART * growth.sum())
 
 
 def outlines(cases: Sequence[Scored]) -> list[Bool[np.ndarray, "k *space"]]:
