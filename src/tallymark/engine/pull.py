@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from tallymark.grow.choose import mirrored
 
-USUAL, MIRRORED = 8.0, 32.0
+USUAL, MIRRORED = 16.0, 32.0
 """Logits that a place in the order of growth is worth; and where marks mirror their structure."""
 _ENOUGH = 0.35
 
@@ -51,13 +51,13 @@ def choose_pulls(likenesses: Iterable[Float[np.ndarray, " k"]], structures: int)
         structures: how many.
 
     Returns:
-        32 where the mean likeness is at least 0.35; else 8.
+        32 where the mean likeness is at least 0.35; else 16.
 
     Source: ours; figures in docs/results/recover.md.
 
     Example:
         >>> choose_pulls([np.array([0.1, 0.5]), np.array([np.nan, 0.4])], 2).tolist()
-        [8.0, 32.0]
+        [16.0, 32.0]
     """
     rows = np.array([*likenesses, np.full(structures, np.nan)])
     counted = np.maximum((~np.isnan(rows)).sum(axis=0), 1)
