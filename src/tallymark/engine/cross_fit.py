@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,10 +119,3 @@ def logits_of(run: FoldRun, model: Model, case: Case, image: Image) -> Float[np.
     with replacing(kept) as temporary, temporary.open("wb") as stream:
         np.save(stream, logits)
     return np.asarray(logits)
-
-
-def seen(run: FoldRun, model: Model) -> Iterator[tuple[Case, Image, Float[np.ndarray, "v k *size"]]]:
-    """The cases of a fold, each with what its network sees."""
-    for case in run.cases:
-        image = case.read()
-        yield case, image, logits_of(run, model, case, image)
