@@ -10,12 +10,13 @@ from playwright.sync_api import Browser, Playwright
 from starlette.testclient import TestClient
 
 from browsing import Server, chromium, launched, playwright
-from marking_study import ORIGIN, Visitor, make_study
+from marking_study import ORIGIN, PASSWORD, Visitor, make_study
 from tallymark.data.study import Study
 from tallymark.marking.app import create_app
 from tallymark.marking.desk import Desk
 from tallymark.marking.gate import OneTimeToken
 from tallymark.marking.settings import MarkingSettings, case_key
+from tallymark.marking.team import Team
 
 
 @pytest.fixture
@@ -28,6 +29,15 @@ def desk(study: Study) -> Iterator[Desk]:
     desk = Desk(study, MarkingSettings(author="reader"))
     yield desk
     desk.close()
+
+
+@pytest.fixture
+def team(study: Study) -> Iterator[Team]:
+    team = Team(study.settings.marks.url or study.folder / "team.sqlite")
+    for name, role in (("ann", "annotator"), ("bob", "annotator"), ("eve", "reviewer")):
+        team.add(name, role, PASSWORD)
+    yield team
+    team.close()
 
 
 @pytest.fixture

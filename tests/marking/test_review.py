@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from marking_study import PASSWORD, stroke
+from marking_study import stroke
 from tallymark.data.annotations import Annotator
 from tallymark.data.study import Study
 from tallymark.marking.desk import Desk
@@ -16,15 +16,6 @@ from tallymark.marking.settings import MarkingSettings, case_key
 from tallymark.marking.team import Team
 
 from .test_team import Member
-
-
-@pytest.fixture
-def team(study: Study) -> Iterator[Team]:
-    team = Team(study.folder / "team.sqlite")
-    for name, role in (("ann", "annotator"), ("bob", "annotator"), ("eve", "reviewer")):
-        team.add(name, role, PASSWORD)
-    yield team
-    team.close()
 
 
 @pytest.fixture

@@ -31,15 +31,6 @@ def study(tmp_path: Path, request: pytest.FixtureRequest) -> Study:
 
 
 @pytest.fixture
-def team(study: Study) -> Iterator[Team]:
-    team = Team(study.settings.marks.url or study.folder / "team.sqlite")
-    for name, role in (("ann", "annotator"), ("bob", "annotator"), ("eve", "reviewer")):
-        team.add(name, role, PASSWORD)
-    yield team
-    team.close()
-
-
-@pytest.fixture
 def team_desk(study: Study, team: Team) -> Iterator[Desk]:
     desk = Desk(study, MarkingSettings(overlap=0), team)
     yield desk

@@ -253,17 +253,8 @@ def write_map(path: Path | str, values: Float[np.ndarray, "*space"], like: Image
         >>> read_image(path).pixels[..., 0].tolist()
         [[0, 32768, 65535]]
     """
-    path = Path(path)
-    if values.shape != like.space:
-        raise GeometryError("the map does not fit its image", where=path, found=values.shape, expected=like.space)
-    if (suffix_of(path) in VOLUMES) != (like.geometry is not None):
-        raise GeometryError("the format does not fit the image", where=path)
-    with replacing(path) as temporary:
-        if like.geometry is None:
-            steps = np.rint(values.clip(0, 1) * 65535).astype(np.uint16)
-            PIL.Image.fromarray(steps).save(temporary, format="PNG")
-        else:
-            _write_volume(temporary, values.astype(np.float32), like.geometry)
+    steps = np.rint(values.clip(0, 1) * 65535).astype(np.uint16)
+    _write_on(Path(path), "the map", like, picture=steps, volume=values.astype(np.float32))
 
 
 def write_label_image(path: Path | str, labels: UInt8[np.ndarray, "*space"], like: Image) -> None:
@@ -286,16 +277,22 @@ def write_label_image(path: Path | str, labels: UInt8[np.ndarray, "*space"], lik
         >>> read_labels(path).tolist()
         [[0, 2]]
     """
-    path = Path(path)
-    if labels.shape != like.space:
-        raise GeometryError("the labels do not fit their image", where=path, found=labels.shape, expected=like.space)
+    _write_on(Path(path), "the labels", like, picture=labels, volume=labels)
+
+
+def _write_on(path: Path, what: str, like: Image, *, picture: np.ndarray, volume: np.ndarray) -> None:
+    """Write what lies on an image: one array where that is a picture, the other where it is a volume."""
+    if picture.shape != like.space:
+        raise GeometryError(
+            f"{what} and the image differ in shape", where=path, found=picture.shape, expected=like.space
+        )
     if (suffix_of(path) in VOLUMES) != (like.geometry is not None):
         raise GeometryError("the format does not fit the image", where=path)
     with replacing(path) as temporary:
         if like.geometry is None:
-            PIL.Image.fromarray(labels).save(temporary)
+            PIL.Image.fromarray(picture).save(temporary)
         else:
-            _write_volume(temporary, labels, like.geometry)
+            _write_volume(temporary, volume, like.geometry)
 
 
 def normalise(

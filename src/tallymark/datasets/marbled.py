@@ -7,18 +7,17 @@ structure here, so that brightness alone solves nothing.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from tallymark.datasets.phantom import Phantom
+from tallymark.datasets.phantom_folder import Written, write_folder
 from tallymark.datasets.scanner import field, ridges, scan, step, wave
 from tallymark.datasets.seeds import named_rng
-from tallymark.errors import ConfigError, StorageError
+from tallymark.errors import ConfigError
 
 _SMALLEST_SIDE = 32
 # Share of fat in the muscle, and of the muscle with its fat in the image: from lean to fatty, from small to large.
@@ -95,27 +94,13 @@ def write_marbled(folder: Path | str, count: int, seed: int = 0, *, size: int = 
     """
     if count < 1:
         raise ConfigError("these phantoms cannot be drawn", found=f"count {count}", expected="count >= 1")
-    folder = Path(folder)
-    try:
-        for name in ("images", "masks"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        with (folder / "groups.csv").open("w", newline="", encoding="utf-8") as stream:
-            table = csv.writer(stream)
-            table.writerow(("id", "group"))
-            for index in range(count):
-                phantom, name = draw_marbled(f"{seed}/{index}", size), f"marbled_{index:04d}"
-                Image.fromarray(phantom.image).save(folder / "images" / f"{name}.png")
-                labels = phantom.masks["fat"] + np.uint8(2) * phantom.masks["muscle"]
-                Image.fromarray(labels).save(folder / "masks" / f"{name}_labels.png")
-                table.writerow((name, f"patient_{index:04d}"))
-    except OSError as error:
-        raise StorageError(
-            "the phantoms cannot be written",
-            where=folder,
-            found=error.strerror or error,
-            remedy="choose another folder",
-        ) from error
-    return folder
+
+    def drawn(index: int) -> Written:
+        phantom = draw_marbled(f"{seed}/{index}", size)
+        labels = phantom.masks["fat"] + np.uint8(2) * phantom.masks["muscle"]
+        return Written(f"marbled_{index:04d}", f"patient_{index:04d}", phantom.image, labels, "labels")
+
+    return write_folder(folder, map(drawn, range(count)))
 
 
 def _cross_section(

@@ -9,7 +9,7 @@ solve the task.
 
 from __future__ import annotations
 
-import csv
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,12 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from tallymark.datasets.phantom_folder import Written, write_folder
 from tallymark.datasets.scanner import ellipse, field, ridges, scan, step, wave
 from tallymark.datasets.seeds import named_rng
-from tallymark.errors import ConfigError, StorageError
+from tallymark.errors import ConfigError
 
 # Share of the image that a lesion covers, at the quantiles 0, 1/4, 1/2, 3/4, 1: those of BUSI, less its extremes.
 _SIZE_QUANTILES = (0.006, 0.02, 0.06, 0.13, 0.35)
@@ -175,33 +175,20 @@ def write_phantoms(
             found=f"count {count}, normals {normals}",
             expected="count >= 1 and 0 <= normals <= 1",
         )
-    folder = Path(folder)
-    try:
-        for name in ("images", "masks"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        with (folder / "groups.csv").open("w", newline="", encoding="utf-8") as stream:
-            table = csv.writer(stream)
-            table.writerow(("id", "group"))
-            for index, (patient, view) in zip(range(count), _patients(seed), strict=False):
-                normal = bool(named_rng("normal", seed, patient).random() < normals)
-                phantom = draw_phantom(f"{seed}/{patient}", size, normal=normal, view=view)
-                name = f"phantom_{index:04d}"
-                Image.fromarray(phantom.image).save(folder / "images" / f"{name}.png")
-                lesion, muscle = phantom.masks["lesion"], phantom.masks["muscle"]
-                if structures == 1:
-                    Image.fromarray(lesion).save(folder / "masks" / f"{name}_mask.png")
-                else:
-                    labels = lesion + np.uint8(2) * muscle
-                    Image.fromarray(labels).save(folder / "masks" / f"{name}_labels.png")
-                table.writerow((name, f"patient_{patient:04d}"))
-    except OSError as error:
-        raise StorageError(
-            "the phantoms cannot be written",
-            where=folder,
-            found=error.strerror or error,
-            remedy="choose another folder",
-        ) from error
-    return folder
+
+    def drawn(index: int, patient: int, view: int) -> Written:
+        normal = bool(named_rng("normal", seed, patient).random() < normals)
+        phantom = draw_phantom(f"{seed}/{patient}", size, normal=normal, view=view)
+        lesion, muscle = phantom.masks["lesion"], phantom.masks["muscle"]
+        named = f"phantom_{index:04d}", f"patient_{patient:04d}", phantom.image
+        return (
+            Written(*named, lesion, "mask")
+            if structures == 1
+            else Written(*named, lesion + np.uint8(2) * muscle, "labels")
+        )
+
+    views = itertools.islice(_patients(seed), count)
+    return write_folder(folder, (drawn(index, *view) for index, view in enumerate(views)))
 
 
 def _checked(shape: tuple[int, ...]) -> tuple[int, ...]:
