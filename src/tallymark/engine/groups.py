@@ -15,11 +15,12 @@ from torch import Tensor
 from tallymark.core.groups import Parts, of_groups, with_others
 from tallymark.core.projection import project_pooled
 from tallymark.data.study import Case, Number, Study
-from tallymark.engine.known_size import KnownFractions, tells_size
+from tallymark.engine.known_size import KnownFractions
 from tallymark.engine.labels import Ranking
 from tallymark.engine.task import Task
 from tallymark.grow import share_out
 from tallymark.measure.groups import Range, of_images
+from tallymark.measure.sizes import tells_size
 
 
 class Groups(NamedTuple):

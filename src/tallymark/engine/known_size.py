@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +13,7 @@ from tallymark.core.intervals import interval
 from tallymark.engine.batch import Batch
 from tallymark.engine.task import Task
 from tallymark.errors import StudyError
-from tallymark.measure.definition import Statistic
-from tallymark.measure.sizes import area_between_axes, sizes_that_follow
+from tallymark.measure.sizes import shares_that_follow, tells_size
 
 
 class KnownFractions(NamedTuple):
@@ -67,6 +65,7 @@ def known_fractions(task: Task, batch: Batch) -> KnownFractions:
         One column for each structure; NaN where nothing tells the size.
 
     Example:
+        >>> from tallymark.measure.definition import Statistic
         >>> size = Statistic("size", "area", of=("cyst",), unit="mm2")
         >>> task = Task(("cyst", "wall"), (size,), image_channels=1, dimension=2)
         >>> nothing, number = torch.full((1, 1), torch.nan), torch.tensor([[5.0]])
@@ -89,7 +88,7 @@ def known_fractions(task: Task, batch: Batch) -> KnownFractions:
         columns.append(known)
     sizes = torch.stack(columns, dim=2)
     if any(not tells_size(statistic, name) for statistic in task.statistics for name in statistic.of):
-        sizes = torch.where(sizes.isnan().all(dim=0), _following(task, batch, sizes), sizes)
+        sizes = torch.where(sizes.isnan().all(dim=0), _following(task, batch), sizes)
     if batch.shared is not None:
         estimate = torch.full_like(sizes, torch.nan)
         estimate[0] = batch.shared
@@ -97,48 +96,15 @@ def known_fractions(task: Task, batch: Batch) -> KnownFractions:
     return KnownFractions(*sizes)
 
 
-def _following(task: Task, batch: Batch, told: Float[Tensor, "3 b k"]) -> Float[Tensor, "3 b k"]:
-    """What follows from the sizes that were told and from all other numbers: value, low and high."""
+def _following(task: Task, batch: Batch) -> Float[Tensor, "3 b k"]:
+    """What follows from all numbers together: value, low and high."""
     ends = interval(batch.value, batch.value, batch.low, batch.high)
     low, high = (end.double().cpu().numpy() for end in ends)
     extent = batch.extent_mm.double().cpu().numpy()
-    sizes = KnownFractions(*told).ends()
-    statistics = [Statistic(name, "area_fraction", of=(name,)) for name in task.structures]
-    columns = [
-        (sizes[0][:, k].double().cpu().numpy(), sizes[1][:, k].double().cpu().numpy()) for k in range(len(statistics))
-    ]
-    for position, statistic in enumerate(task.statistics):
-        least, most = low[:, position], high[:, position]
-        if statistic.kind == "longest_axis":
-            across = [
-                place for place, s in enumerate(task.statistics) if s.kind == "shortest_axis" and s.of == statistic.of
-            ]
-            short = [end[:, across[0]] if across else np.full(len(low), np.nan) for end in (low, high)]
-            least, most = area_between_axes((least, most), (short[0], short[1]), task.dimension)
-        elif statistic.kind not in ("area", "area_fraction", "area_ratio") or any(
-            tells_size(statistic, n) for n in statistic.of
-        ):
-            continue
-        physical = statistic.kind in ("area", "longest_axis")
-        columns.append((least / extent, most / extent) if physical else (least, most))
-        statistics.append(replace(statistic, kind="area_fraction", unit="fraction") if physical else statistic)
-    found = sizes_that_follow(
-        task.structures, statistics, *(np.stack(side, axis=1) for side in zip(*columns, strict=True))
-    )
+    found = shares_that_follow(task.structures, task.statistics, low, high, extent, task.dimension)
     exact = found.low == found.high
     numbers = (np.where(exact, found.low, np.nan), *(np.where(exact, np.nan, end) for end in found))
     return torch.from_numpy(np.stack(numbers)).to(batch.value)
-
-
-def tells_size(statistic: Statistic, structure: str) -> bool:
-    """Whether a number is the size of this structure alone, as a share of the image or in mm2 or mm3.
-
-    Example:
-        >>> fat = Statistic("fat", "area_ratio", of=("fat",), over=("fat", "muscle"))
-        >>> tells_size(fat, "fat"), tells_size(Statistic("f", "area_fraction", of=("fat",)), "fat")
-        (False, True)
-    """
-    return statistic.kind in ("area_fraction", "area") and statistic.of == (structure,)
 
 
 def require_sizes(task: Task, *, ratios: bool = False) -> None:
@@ -154,11 +120,9 @@ def require_sizes(task: Task, *, ratios: bool = False) -> None:
     if ratios and any(statistic.kind == "area_ratio" for statistic in task.statistics):
         return
     # Whatever the numbers are, they tell of the same structures: an image that has all of them shows which.
-    kinds = [
-        replace(s, kind="area_fraction", unit="fraction") if s.kind == "longest_axis" else s for s in task.statistics
-    ]
-    some = np.full((1, len(kinds)), 0.2)
-    if np.isnan(sizes_that_follow(task.structures, kinds, some, some).low).all():
+    some = np.full((1, len(task.statistics)), 0.2)
+    found = shares_that_follow(task.structures, task.statistics, some, some, np.ones(1), task.dimension)
+    if np.isnan(found.low).all():
         raise StudyError(
             "the recipe needs the size of a structure, which no number of this study tells",
             where="study.toml, statistics",

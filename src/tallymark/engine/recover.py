@@ -26,7 +26,7 @@ from tallymark.engine.cross_fit import FoldRun, logits_of, plan, trained
 from tallymark.engine.estimates import estimates
 from tallymark.engine.evidence import Evidence, Gatherer
 from tallymark.engine.growers import grower
-from tallymark.engine.known_size import require_sizes, tells_size
+from tallymark.engine.known_size import require_sizes
 from tallymark.engine.model_file import Model
 from tallymark.engine.outlines import outlines, scored
 from tallymark.engine.predict import Request, numbers_of
@@ -36,6 +36,7 @@ from tallymark.engine.recovered import COLUMNS, RecoveredFolder, number_rows, wr
 from tallymark.engine.recovery_check import Check, check_recovered
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
+from tallymark.measure.sizes import tells_size
 
 _Item = TypeVar("_Item")
 

@@ -6,9 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tallymark.data.study import Case, Number, Study
 from tallymark.errors import StudyError
 from tallymark.measure.definition import Statistic
+from tallymark.measure.groups import UNKNOWN, Range
+from tallymark.measure.sizes import shares_that_follow
 
 _UNITS = {"fraction": " %", "percent": " %", "intensity": "", "mm2": " mm²", "cm2": " cm²", "mm3": " mm³"}
 _KINDS = {"mean_intensity": " intensity", "longest_axis": " longest axis", "shortest_axis": " shortest axis"}
@@ -21,36 +25,57 @@ class Kept:
     Args:
         statistic: what it is.
         value: the number; NaN if only an interval was kept.
-        low: least.
-        high: most.
+        range: between which values it lies; one of the ends may be open.
     """
 
     statistic: Statistic
     value: float
-    low: float
-    high: float
+    range: Range
 
     @property
     def middle(self) -> float:
-        """The number, or the middle of its interval."""
-        return (self.low + self.high) / 2 if math.isnan(self.value) else self.value
+        """The number, or the middle of its interval, or the end of it that is not open."""
+        if not math.isnan(self.value):
+            return self.value
+        ends = [end for end in self.range if math.isfinite(end)]
+        return sum(ends) / len(ends)
+
+    def off(self, value: float) -> float:
+        """How far a value is outside of the interval; 0 inside, NaN for NaN.
+
+        Example:
+            >>> share = Kept(Statistic("lesion", "area_fraction", of=("lesion",)), 0.0, Range(0.0, 0.025))
+            >>> share.off(0.02), round(share.off(0.03), 3)
+            (0.0, 0.005)
+        """
+        return value if math.isnan(value) else max(self.range.low - value, value - self.range.high, 0.0)
 
     def __str__(self) -> str:
         """As a reader wants it.
 
         Example:
             >>> share = Statistic("lesion_fraction", "area_fraction", of=("lesion",))
-            >>> str(Kept(share, 0.2747, 0.2747, 0.2747))
-            'lesion 27.5 %'
-            >>> str(Kept(Statistic("size", "area", of=("cyst", "rim"), unit="mm2"), float("nan"), 3.0, 5.0))
-            'cyst and rim 3 to 5 mm²'
+            >>> str(Kept(share, 0.2747, Range.of(0.2747))), str(Kept(share, 0.0, Range(0.0, 0.025)))
+            ('lesion 27.5 %', 'lesion 0 % (0 to 2.5 %)')
+            >>> size = Statistic("size", "area", of=("cyst", "rim"), unit="mm2")
+            >>> str(Kept(size, math.nan, Range(3.0, 5.0))), str(Kept(size, math.nan, Range.of(math.nan, high=5.0)))
+            ('cyst and rim 3 to 5 mm²', 'cyst and rim at most 5 mm²')
         """
-        if math.isnan(self.value):
-            low, high = (written(self.statistic, value) for value in (self.low, self.high))
-            number = f"{low.removesuffix(_unit(self.statistic))} to {high}"
+        return f"{subject(self.statistic)} {self.amount}"
+
+    @property
+    def amount(self) -> str:
+        """The number and its interval in words, without what it is of."""
+        if self.range.exact:
+            return written(self.statistic, self.range.low)
+        if math.isinf(self.range.low):
+            span = f"at most {written(self.statistic, self.range.high)}"
+        elif math.isinf(self.range.high):
+            span = f"at least {written(self.statistic, self.range.low)}"
         else:
-            number = written(self.statistic, self.value)
-        return f"{subject(self.statistic)} {number}"
+            low, high = (written(self.statistic, end) for end in self.range)
+            span = f"{low.removesuffix(_unit(self.statistic))} to {high}"
+        return span if math.isnan(self.value) else f"{written(self.statistic, self.value)} ({span})"
 
 
 def subject(statistic: Statistic) -> str:
@@ -108,9 +133,11 @@ class KeptNumbers:
         kept = []
         for statistic in self._statistics:
             number = self._numbers.get((case.id, statistic.name))
-            if number is not None and not all(math.isnan(v) for v in (number.value, number.low, number.high)):
-                values = (v / statistic.scale for v in (number.value, number.low, number.high))
-                kept.append(Kept(statistic, *values))
+            if number is not None:
+                value, low, high = (v / statistic.scale for v in (number.value, number.low, number.high))
+                span = Range.of(value, low, high)
+                if span.known:
+                    kept.append(Kept(statistic, value, span))
         return kept
 
     def areas(
@@ -123,35 +150,16 @@ class KeptNumbers:
             space: its shape without channels.
             spacing: mm per axis; None: unknown.
         """
-        areas = {}
-        for structure in self._structures:
-            for statistic in self._statistics:
-                number = self._numbers.get((case.id, statistic.name))
-                if number is None or not tells_size(statistic, structure):
-                    continue
-                pixels = _pixels(statistic, number, space, spacing)
-                if pixels is not None:
-                    areas[structure] = pixels
-                    break
-        return areas
-
-
-def tells_size(statistic: Statistic, structure: str) -> bool:
-    """Whether a number is the size of this structure alone.
-
-    Example:
-        >>> tells_size(Statistic("f", "area_fraction", of=("fat",)), "fat")
-        True
-    """
-    return statistic.kind in ("area_fraction", "area") and tuple(statistic.of) == (structure,)
-
-
-def _pixels(
-    statistic: Statistic, number: Number, space: Sequence[int], spacing: Sequence[float] | None
-) -> tuple[float, float] | None:
-    low, high = (number.value, number.value) if not math.isnan(number.value) else (number.low, number.high)
-    if math.isnan(low) or math.isnan(high):
-        return None
-    if statistic.kind == "area_fraction":
-        return low * math.prod(space), high * math.prod(space)
-    return None if spacing is None else (low / math.prod(spacing), high / math.prod(spacing))
+        columns = []
+        for statistic in self._statistics:
+            number = self._numbers.get((case.id, statistic.name))
+            columns.append(UNKNOWN if number is None else Range.of(number.value, number.low, number.high))
+        low, high = np.array(columns, dtype=np.float64).reshape(-1, 2).T[:, None]
+        pixels = math.prod(space)
+        extent = np.array([math.nan if spacing is None else math.prod(spacing) * pixels])
+        shares = shares_that_follow(self._structures, self._statistics, low, high, extent, len(space))
+        return {
+            name: (float(least) * pixels, float(most) * pixels)
+            for name, least, most in zip(self._structures, shares.low[0], shares.high[0], strict=True)
+            if not math.isnan(least)
+        }

@@ -90,10 +90,10 @@ class Predictions:
         worst: tuple[float, str] | None = None
         for number in kept:
             predicted = self._numbers.get((case.id, number.statistic.name), math.nan)
-            off = abs(predicted - number.middle) / max(abs(number.middle), 1e-9)
+            off = number.off(predicted) / max(abs(number.middle), 1e-9)
             if off >= _FAR and (worst is None or off > worst[0]):
-                found, recorded = (written(number.statistic, value) for value in (predicted, number.middle))
-                worst = off, f"number disagrees: the model finds {found}, recorded is {recorded}"
+                found = written(number.statistic, predicted)
+                worst = off, f"number disagrees: the model finds {found}, recorded is {number.amount}"
         return worst
 
     def doubt(self, case: Case) -> tuple[float, str] | None:

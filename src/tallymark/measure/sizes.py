@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,6 @@ from tallymark.measure.definition import Statistic
 _ROUNDS = 60
 # Ends that differ by less are one number: a difference of shares has that much rounding in it.
 _SAME = 1e-7
-
-
 # A length bounds an area between that of an ellipse four times as long as wide and a disc. Of breast lesions outlined
 # on ultrasound (86 of BUSI) 97.5 % lie inside; so they do between this share of the ellipse of both axes and all of it.
 _SLENDER, _FILLED = 4.0, 0.75
@@ -32,6 +31,74 @@ class Sizes(NamedTuple):
 
     low: Float[np.ndarray, "n k"]
     high: Float[np.ndarray, "n k"]
+
+
+def tells_size(statistic: Statistic, structure: str) -> bool:
+    """Whether a number is the size of this structure alone, as a share of the image or in mm2 or mm3.
+
+    Example:
+        >>> fat = Statistic("fat", "area_ratio", of=("fat",), over=("fat", "muscle"))
+        >>> tells_size(fat, "fat"), tells_size(Statistic("f", "area_fraction", of=("fat",)), "fat")
+        (False, True)
+    """
+    return statistic.kind in ("area_fraction", "area") and statistic.of == (structure,)
+
+
+def shares_that_follow(
+    structures: Sequence[str],
+    statistics: Sequence[Statistic],
+    low: Float[np.ndarray, "n s"],
+    high: Float[np.ndarray, "n s"],
+    extent: Float[np.ndarray, " n"],
+    dimension: int,
+) -> Sizes:
+    """The share of the image that each structure covers, from all the numbers that were kept of it.
+
+    Areas and volumes are divided by that of the image, lengths become intervals of areas
+    (:func:`area_between_axes`), and what then follows is that of :func:`sizes_that_follow`. Of several numbers that are
+    the size of one structure, the first that is known for an image counts.
+
+    Args:
+        structures: names, in the order of the columns of the result.
+        statistics: what the numbers mean, in the order of their columns and of precedence.
+        low: lower end of each number in its canonical unit; NaN where unknown, -inf where open.
+        high: upper end; NaN where unknown, inf where open.
+        extent: area (mm2) or volume (mm3) of each image; NaN where unknown.
+        dimension: 2 or 3.
+
+    Returns:
+        Shares in [0, 1]; NaN where nothing follows, as from an area in an image of unknown extent.
+
+    Example:
+        >>> size = Statistic("size", "area", of=("cyst",), unit="mm2")
+        >>> five = np.array([[5.0]])
+        >>> shares_that_follow(("cyst", "wall"), (size,), five, five, np.array([20.0]), 2).high.tolist()
+        [[0.25, nan]]
+    """
+    columns, shares = [], []
+    told = {name: np.zeros(len(low), dtype=bool) for name in structures}
+    for position, statistic in enumerate(statistics):
+        ends = low[:, position], high[:, position]
+        if statistic.kind == "longest_axis":
+            across = [p for p, s in enumerate(statistics) if s.kind == "shortest_axis" and s.of == statistic.of]
+            short = [end[:, across[0]] if across else np.full(len(low), np.nan) for end in (low, high)]
+            ends = area_between_axes(ends, (short[0], short[1]), dimension)
+        elif statistic.kind not in ("area", "area_fraction", "area_ratio"):
+            continue
+        if statistic.kind in ("area", "longest_axis"):
+            ends = ends[0] / extent, ends[1] / extent
+        for name in structures:
+            if tells_size(statistic, name):
+                ends = np.where(told[name], np.nan, ends[0]), np.where(told[name], np.nan, ends[1])
+                told[name] |= ~np.isnan(ends[0])
+        if statistic.kind in ("area", "longest_axis"):
+            statistic = replace(statistic, kind="area_fraction", unit="fraction")
+        shares.append(statistic)
+        columns.append(ends)
+    if not columns:
+        nothing = np.full((len(low), len(structures)), np.nan)
+        return Sizes(nothing, nothing)
+    return sizes_that_follow(structures, shares, *(np.stack(side, axis=1) for side in zip(*columns, strict=True)))
 
 
 def sizes_that_follow(
