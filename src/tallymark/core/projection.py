@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from tallymark.core.intervals import interval
-from tallymark.core.reduce import full_precision, require_same_shape
+from tallymark.core.reduce import full_precision, places, require_same_shape
 from tallymark.errors import ConfigError, GeometryError
 
 _HALVINGS = 40
@@ -61,7 +61,7 @@ def project(
         >>> round(project(score, torch.tensor([[0.75]]), unknown, unknown, temperature=1.0).sum().item(), 4)
         3.0
     """
-    _require_temperature(temperature)
+    require_temperature(temperature)
     with torch.no_grad():
         flat = full_precision(score).flatten(2)
         own = (flat > 0).to(flat)
@@ -125,7 +125,7 @@ def project_pooled(
         >>> [mask.tolist() for mask in project_pooled([one, other], 0.5, weights=[4.0, 1.0])]  # 6 of 12
         [[1.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
     """
-    _require_temperature(temperature)
+    require_temperature(temperature)
     if not scores:
         return []
     counts = [1.0] * len(scores) if weights is None else [float(one) for one in weights]
@@ -155,7 +155,18 @@ def project_pooled(
         return [part.reshape(one.shape) for part, one in zip(parts, scores, strict=True)]
 
 
-def _require_temperature(temperature: float) -> None:
+def require_temperature(temperature: float) -> None:
+    """Refuse a negative temperature.
+
+    Raises:
+        ConfigError: it is negative.
+
+    Example:
+        >>> require_temperature(-1.0)
+        Traceback (most recent call last):
+        ...
+        tallymark.errors.ConfigError: the temperature of a projection cannot be negative; found -1.0; expected >= 0
+    """
     if temperature < 0:
         raise ConfigError("the temperature of a projection cannot be negative", found=temperature, expected=">= 0")
 
@@ -198,9 +209,7 @@ def _top(
     score: Float[Tensor, "b k n"], amount: Float[Tensor, "b k"], weight: Float[Tensor, " n"] | None = None
 ) -> Float[Tensor, "b k n"]:
     order = score.argsort(dim=2, descending=True, stable=True)
-    place = torch.arange(score.shape[2], device=score.device).expand_as(order)
-    ranks = torch.empty_like(order).scatter_(2, order, place)
-    return (ranks < (amount if weight is None else _nearest(weight[order], amount))[..., None]).to(score)
+    return (places(order) < (amount if weight is None else _nearest(weight[order], amount))[..., None]).to(score)
 
 
 def _nearest(weight: Float[Tensor, "b k n"], amount: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:

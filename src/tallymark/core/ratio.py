@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tallymark.core.intervals import interval
-from tallymark.core.reduce import require_same_shape
-from tallymark.errors import ConfigError, StudyError
+from tallymark.core.projection import require_temperature
+from tallymark.core.reduce import places, require_same_shape
+from tallymark.errors import StudyError
 
 # Halvings of the range of the multiplier of soft masks: it is then as exact as double precision is.
 _HALVINGS = 80
@@ -70,8 +71,7 @@ def project_ratio(
         >>> project_ratio(score, [0], [0, 1], torch.tensor([0.5]), unknown, unknown).tolist()[0]
         [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
     """
-    if temperature < 0:
-        raise ConfigError("the temperature of a projection cannot be negative", found=temperature, expected=">= 0")
+    require_temperature(temperature)
     rest = [k for k in over if k not in of]
     if not of or not rest or 0 < sum(k in over for k in of) < len(of):
         raise StudyError(
@@ -157,9 +157,7 @@ def _hard(
     order = when.argsort(dim=1, stable=True)
     surplus = up * top.shape[1] - change.gather(1, order).cumsum(dim=1)
     surplus = torch.cat([up * top.shape[1], surplus], dim=1)
-    place = torch.arange(order.shape[1], device=order.device).expand_as(order)
-    ranks = torch.empty_like(order).scatter_(1, order, place)
-    happened = ranks < surplus.abs().argmin(dim=1, keepdim=True)
+    happened = places(order) < surplus.abs().argmin(dim=1, keepdim=True)
     first, second = happened.chunk(2, dim=1)
     return (~first).to(top), torch.where(by_way, second, first).to(top)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from tallymark.errors import GeometryError
@@ -60,6 +60,17 @@ def mean_over(values: Float[Tensor, "b k *space"], valid: Bool[Tensor, "b 1 *spa
         return full_precision(values).mean()
     pixels = valid.sum() * values.shape[1]
     return within(values, valid).sum() / pixels.clamp(min=1)
+
+
+def places(order: Int[Tensor, "*batch n"]) -> Int[Tensor, "*batch n"]:
+    """The place of each element in an order, as ``argsort`` gives it, along the last axis: 0 is the first.
+
+    Example:
+        >>> places(torch.tensor([0.3, 0.1, 0.2]).argsort()).tolist()
+        [2, 0, 1]
+    """
+    place = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(-1, order, place)
 
 
 def require_same_shape(one: Shaped[Tensor, "..."], other: Shaped[Tensor, "..."], names: str) -> None:
