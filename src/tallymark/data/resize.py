@@ -172,6 +172,17 @@ def resize_layers(layers: Mapping[str, Bool[np.ndarray, "*space"]], size: Sequen
     return {name: mask & ~several for name, mask in resized.items()}
 
 
+def working_size(space: Sequence[int], side: int) -> tuple[int, ...]:
+    """The size at which an image is grown: its own proportions, in-plane sides of at most ``side``, all planes.
+
+    Example:
+        >>> working_size((512, 384), 256), working_size((12, 100, 90), 256)
+        ((256, 192), (12, 100, 90))
+    """
+    scale = min(1.0, side / max(space[-2:]))
+    return (*space[:-2], *(max(1, round(length * scale)) for length in space[-2:]))
+
+
 def resized_spacing(spacing: Sequence[float], was: Sequence[int], now: Sequence[int]) -> tuple[float, ...]:
     """Edges of a pixel after resizing: the image covers what it covered.
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from tallymark.data.study import Study
-from tallymark.engine.batches import mark_set
+from tallymark.engine.batches import marks_to_read
 from tallymark.engine.config import RunConfig
 
 GENERATION = 1
@@ -48,7 +48,7 @@ def address(study: Study, config: RunConfig, split: str | None) -> str:
         if groups := study.group_numbers(config.data.numbers):
             decides["group_numbers"] = [(*key, one.value, one.low, one.high) for key, one in sorted(groups.items())]
     if config.reads_marks or config.data.marks is not None:
-        name = mark_set(study, config.data.marks)
-        decides["marks"] = study.marks.fingerprint(name, [case.id for case in study.cases])
+        name = marks_to_read(study, config)
+        decides["marks"] = name and study.marks.fingerprint(name, [case.id for case in study.cases])
     text = json.dumps(decides, sort_keys=True, default=str)
     return f"{config.recipe}-{config.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

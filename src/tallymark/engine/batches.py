@@ -75,8 +75,7 @@ class CaseBatches(Dataset[Batch]):
         self._spacing = np.array(spacing, dtype=np.float32).reshape(len(self.cases), dimension)
         self._marks = None
         if config.reads_marks:
-            rows = marks_at(study, mark_set(study, config.data.marks), self.cases, size)
-            self._marks = rows if marked.all() else rows & marked.reshape(-1, *(1,) * (rows.ndim - 1))
+            self._marks = _marks(study, marks_to_read(study, config), self.cases, size, marked)
         self._masked = masked(study, self.cases, config.data.masks) if config.reads_masks else None
         self._truth = None
         if self._masked is not None:
@@ -93,10 +92,13 @@ class CaseBatches(Dataset[Batch]):
                 self.shares = shares_of_groups(task, self.groups, everything.extent_mm)
                 self._shared = shared_by_marks(self.groups, self.shares, sizes, self._marks, everything.spacing_mm)
                 sizes = known_fractions(task, everything._replace(shared=self._shared))
-            name = mark_set(study, config.data.marks)
+            name = marks_to_read(study, config)
             way = grower(config.losses.grown, config.runtime.accelerator)
             ratios = free_ratios(task, everything, known_fractions(task, everything._replace(shared=None)))
-            self._grown = grown_at(study, self.cases, name, sizes, size, way, marked=marked, ratios=ratios)
+            proposed = self._unmarked(study.structures) if config.losses.grown.propose else ()
+            self._grown = grown_at(
+                study, self.cases, name, sizes, size, way, marked=marked, ratios=ratios, proposed=proposed
+            )
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -140,6 +142,12 @@ class CaseBatches(Dataset[Batch]):
     def groups_alone(self) -> bool:
         """Whether numbers are known of groups and of no single image."""
         return self.groups is not None and not np.isfinite(self._values).any()
+
+    def _unmarked(self, structures: Sequence[str]) -> tuple[str, ...]:
+        """The structures that no mark and no full mask shows anywhere."""
+        if self._marks is None or self._masked is not None:
+            return ()
+        return tuple(name for place, name in enumerate(structures) if not self._marks[:, place].any())
 
     def informative(self) -> Iterator[int]:
         """Positions of the cases that some loss of the configuration can learn from."""
@@ -229,6 +237,16 @@ def groups_of(loader: DataLoader[Batch]) -> Groups | None:
     return batches.groups
 
 
+def marks_to_read(study: Study, config: RunConfig) -> str | None:
+    """The mark set of a run; None where it reads no mark (``data.marked`` is 0) and there is none.
+
+    Raises:
+        StudyError: as :func:`mark_set`.
+    """
+    nothing = config.data.marked == 0 and config.data.marks is None and not list(study.marks.sets())
+    return None if nothing else mark_set(study, config.data.marks)
+
+
 def mark_set(study: Study, name: str | None) -> str:
     """The mark set of this name, or the only one there is.
 
@@ -243,7 +261,8 @@ def mark_set(study: Study, name: str | None) -> str:
             "which mark set?" if name is None else f"no mark set '{name}'",
             where=study.folder,
             found=", ".join(there) or "no marks",
-            remedy="name one with --marks, or make one: 'tallymark weaken STUDY --marks erosion:8% --as e8'",
+            remedy="name one with --marks, or make one: 'tallymark weaken STUDY --marks erosion:8% --as e8'; "
+            "with --set data.marked=0 the recipe grow learns from numbers alone",
         )
     return name
 
@@ -318,6 +337,16 @@ def known_group_numbers(study: Study, config: RunConfig) -> dict[tuple[str, str]
 def mix_seed(*parts: int) -> int:
     """One 63-bit seed from several small numbers, without the collisions of a sum."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _marks(
+    study: Study, name: str | None, cases: Sequence[Case], size: Sequence[int], marked: Bool[np.ndarray, " n"]
+) -> Bool[np.ndarray, "n channel *size"]:
+    """The marks of the cases whose marks are read: the structures, then what is none of them."""
+    if name is None:
+        return np.zeros((len(cases), len(study.structures) + 1, *size), dtype=bool)
+    rows = marks_at(study, name, cases, size)
+    return rows if marked.all() else rows & marked.reshape(-1, *(1,) * (rows.ndim - 1))
 
 
 def _numbers(

@@ -139,6 +139,9 @@ class GrownTerm(_Section):
         description="share of growth by distance alone in the label, which is soft where the two differ",
     )
     weights: str | None = Field(default=None, description="folder of a SAM or MedSAM, for the cost candidates")
+    propose: bool = Field(
+        default=True, description="where nobody marked or masked a structure, blobs of its size stand in for marks"
+    )
     trust: bool = Field(default=True, description="marks belong to the label in any case; false: some may lie outside")
     band: Share = Field(default=0.0, description="pixels of which the growth is less sure than this are left out")
     warmup: Share = Field(default=0.35, description="share of the training on grown marks alone; 1: all of it")

@@ -17,7 +17,7 @@ from tallymark.data.images import normalise, read_image, read_mask
 from tallymark.data.study import Study
 from tallymark.data.tables import write_table
 from tallymark.datasets.naming import pair_files
-from tallymark.engine.batches import known_group_numbers, known_numbers, mark_set
+from tallymark.engine.batches import known_group_numbers, known_numbers, marks_to_read
 from tallymark.engine.config import RunConfig
 from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.predict import (
@@ -156,7 +156,7 @@ def study_references(study: Study, split: str, config: RunConfig) -> list[Refere
     scale = {statistic.name: statistic.scale for statistic in study.statistics}
     # A supervised run is asked about its marks too, so that the rows of a table compare, if it is clear which.
     clear = config.reads_marks or config.data.marks is not None or len(list(study.marks.sets())) == 1
-    marked = mark_set(study, config.data.marks) if clear else None
+    marked = marks_to_read(study, config) if clear else None
     references = []
     for case in study.split(split):
         recorded = {

@@ -14,11 +14,12 @@ from torch import Tensor
 from tallymark.data.arrays import content_key, stored_array, write_rows
 from tallymark.data.images import normalise
 from tallymark.data.marks import EXCLUDED
-from tallymark.data.resize import resize_image, resize_layers, resize_mask_fraction, resized_spacing
+from tallymark.data.resize import resize_image, resize_layers, resize_mask_fraction, resized_spacing, working_size
 from tallymark.data.study import Case, Study
 from tallymark.engine.growers import Grower
 from tallymark.engine.known_ratio import FreeRatio
 from tallymark.engine.known_size import KnownFractions
+from tallymark.engine.proposed import proposed_seeds
 from tallymark.grow import Growth, scale_of, split
 
 # Raised when growth changes: what an older one left in the cache is then not used.
@@ -61,7 +62,7 @@ class Grown(NamedTuple):
 def grown_at(
     study: Study,
     cases: Sequence[Case],
-    mark_set: str,
+    mark_set: str | None,
     sizes: KnownFractions,
     size: Sequence[int],
     grower: Grower,
@@ -69,6 +70,7 @@ def grown_at(
     *,
     marked: Bool[np.ndarray, " n"] | None = None,
     ratios: Sequence[FreeRatio] = (),
+    proposed: Sequence[str] = (),
 ) -> UInt8[np.ndarray, "n 3 k *size"]:
     """Grow the marks of every case to the kept numbers, and bring the result to the network's size.
 
@@ -78,7 +80,7 @@ def grown_at(
     Args:
         study: the study.
         cases: which of its cases.
-        mark_set: of the marks.
+        mark_set: of the marks; None: there are none.
         sizes: known shares of the images, one row a case.
         size: of the result, (plane,) row, column.
         grower: of :func:`tallymark.engine.growers.grower`.
@@ -86,6 +88,8 @@ def grown_at(
         marked: the cases whose marks are read; None: all. Without a mark only an exact zero is known.
         ratios: of structures whose size no number tells; see :func:`tallymark.grow.scale_of` for how much they are then
             taken to cover. Both of them must be marked.
+        proposed: structures that nobody marked; blobs of their size are grown in the place of marks
+            (:mod:`tallymark.engine.proposed`), and their order of growth is 1 everywhere: it says nothing.
 
     Returns:
         The fields of :class:`Grown` in 255ths of their range; see :func:`unpack`. Memory-mapped and read-only.
@@ -96,7 +100,7 @@ def grown_at(
         "format": _FORMAT,
         "cases": [(case.id, case.sha256, case.spacing) for case in cases],
         "areas": areas,
-        "marks": study.marks.fingerprint(mark_set, [case.id for case in cases]),
+        "marks": mark_set and study.marks.fingerprint(mark_set, [case.id for case in cases]),
         "structures": study.structures,
         "image": study.settings.image.model_dump(mode="json"),
         "size": list(size),
@@ -109,30 +113,28 @@ def grown_at(
         content["intervals"] = "expected share"
     if marked is not None and not marked.all():
         content["marked"] = marked.tolist()
+    if proposed:
+        content["proposed"] = list(proposed)
 
-    def grow_case(row: int) -> np.ndarray:
+    def grow_case(row: int, seeds: Mapping[str, Bool[np.ndarray, "*space"]]) -> np.ndarray:
         case = cases[row]
-        marks = study.marks.labels(case.id, mark_set) if marked is None or marked[row] else {}
+        read = mark_set is not None and (marked is None or marked[row])
+        marks = {**(study.marks.labels(case.id, mark_set) if read and mark_set else {}), **seeds}
         growths = growths_of(study, case, marks, areas[row], grower, max(_SIDE, *size[-2:]), divided[row])
         straight = grower.straight.share if grower.straight is not None else 0.0
-        return _rows(growths, study.structures, tuple(size), straight)
+        rows = _rows(growths, study.structures, tuple(size), straight)
+        for name in seeds:
+            rows[1, study.structures.index(name)] = round(255 / _FARTHEST)
+        return rows
 
     def build(path: Path) -> Mapping[str, Any]:
-        write_rows(path, map(grow_case, range(len(cases))), (len(cases), 3, len(study.structures), *size), np.uint8)
+        seeds = proposed_seeds(study, cases, areas, proposed)
+        write_rows(
+            path, map(grow_case, range(len(cases)), seeds), (len(cases), 3, len(study.structures), *size), np.uint8
+        )
         return {}
 
     return stored_array(folder or study.folder / "cache", content_key("grown", content), build)[0]
-
-
-def working_size(space: Sequence[int], side: int) -> tuple[int, ...]:
-    """The size at which an image is grown: its own proportions, in-plane sides of at most ``side``, all planes.
-
-    Example:
-        >>> working_size((512, 384), 256), working_size((12, 100, 90), 256)
-        ((256, 192), (12, 100, 90))
-    """
-    scale = min(1.0, side / max(space[-2:]))
-    return (*space[:-2], *(max(1, round(length * scale)) for length in space[-2:]))
 
 
 def unpack(rows: UInt8[np.ndarray, "b 3 k *space"]) -> Grown:
