@@ -15,11 +15,11 @@ from playwright.sync_api import Browser
 
 from browsing import (
     LAPTOP,
-    PATIENCE_MS,
     TABLET,
     Marker,
     Server,
     labels,
+    marking,
     shown_case,
     visiting,
 )
@@ -61,23 +61,6 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Serv
 @pytest.fixture
 def marker(browser: Browser, served: tuple[Study, Server, list[Any]]) -> Iterator[Marker]:
     yield from marking(browser, *served)
-
-
-def marking(
-    browser: Browser, study: Study, server: Server, cookies: list[Any], *, touch: bool = True
-) -> Iterator[Marker]:
-    """A page that begins with nothing marked; the first one is let in by the address, later ones by its cookie."""
-    context = browser.new_context(viewport=LAPTOP, has_touch=touch)
-    context.set_default_timeout(PATIENCE_MS)
-    context.add_cookies(cookies)
-    marker = Marker(context.new_page()).open(server.address)
-    cookies[:] = context.cookies()
-    yield marker
-    marker.wait_saved()
-    context.close()
-    if "hand" in study.marks.sets():
-        study.marks.clear("hand")
-    assert marker.errors == []
 
 
 @pytest.fixture

@@ -40,14 +40,35 @@ def test_the_models_outline_comes_after_the_stroke_and_is_judged(
         assert judge.is_hidden()
         marker.key("m")
         assert judge.is_hidden()
+        image = marker.page.locator("#image").bounding_box()
         marker.draw((0, -0.1), (0, -0.08))
         judge.wait_for()
-        marker.key("r")
+        assert marker.page.locator("#image").bounding_box() == image  # the outline comes, and nothing moves
+        marker.key("c", "r")
         marker.next()
         marker.wait_saved()
         visit = Annotator(study.marks, "hand", "reader").progress()["Room 12 bed 0"].visits["reader"]
         assert (visit.model, visit.judgement) == ("shown", "right")
         assert judge.is_hidden()
+
+
+def test_a_blind_image_shows_no_outline_and_the_visit_says_so(
+    browser: Browser, tmp_path: Path, serving: Callable[..., Server]
+) -> None:
+    study = make_study(tmp_path, count=2)
+    folder = study.folder / "runs" / "one" / "predictions" / "train"
+    (folder / "masks").mkdir(parents=True)
+    (folder / "numbers.csv").write_text("id,statistic,value,unit\nRoom 12 bed 0,share,30,percent\n")
+    PIL.Image.fromarray(ring()).save(folder / "masks" / "Room 12 bed 0_lesion.png")
+    server = serving(study, "--author", "reader", "--run", str(folder.parents[1]), "--blind", "1")
+    with visiting(browser, server) as marker:
+        marker.draw((0, -0.1), (0, -0.08))
+        marker.page.wait_for_selector("#notes span:has-text('grown to lesion')")
+        marker.key("m")
+        assert marker.page.locator("#judge").is_hidden()
+        marker.next()
+        marker.wait_saved()
+        assert Annotator(study.marks, "hand", "reader").progress()["Room 12 bed 0"].visits["reader"].model == "blind"
 
 
 class TestFullMasks:

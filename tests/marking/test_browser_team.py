@@ -7,14 +7,17 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK
 from playwright.sync_api import Browser
 
 from browsing import (
     LAPTOP,
     PATIENCE_MS,
+    TABLET,
     Marker,
     Server,
     free_port,
@@ -26,6 +29,7 @@ from browsing import (
 from marking_study import make_study, make_team, phantom_study
 from tallymark.data.annotations import Annotator, Visit
 from tallymark.data.strokes import Stroke
+from tallymark.data.study import Case, Study, StudySettings
 from tallymark.marking.team import Team
 
 pytestmark = pytest.mark.browser
@@ -56,8 +60,9 @@ def test_a_team_signs_in(browser: Browser, tmp_path: Path, serving: Callable[...
     assert marker.errors == []
 
 
+@pytest.mark.parametrize(("size", "picture"), [(LAPTOP, "marking-review"), (TABLET, "marking-review-tablet")])
 def test_a_reviewer_sees_every_layer_and_sends_one_back(
-    browser: Browser, tmp_path: Path, serving: Callable[..., Server]
+    browser: Browser, tmp_path: Path, serving: Callable[..., Server], size: Any, picture: str
 ) -> None:
     study = phantom_study(tmp_path)
     make_team(study)
@@ -69,13 +74,21 @@ def test_a_reviewer_sees_every_layer_and_sends_one_back(
         person.draw(case.id, "lesion", Stroke(line, 7, (320, 320)), f"{name}1")
         person.visit(case.id, Visit("done", 2.1), f"{name}2")
     server = serving(study, "--team", "--overlap", "1")
-    context = browser.new_context(viewport=LAPTOP)
+    context = browser.new_context(viewport=size, has_touch=size is TABLET)
     context.set_default_timeout(PATIENCE_MS)
     marker = sign_in(Marker(context.new_page()), server.address, "eve")
     marker.page.get_by_role("button", name="Review").click()
     panel = marker.page.locator("#review")
     panel.get_by_text("ann", exact=True).wait_for()
     assert shown_case(study, marker) == case.id
+    image, beside = marker.page.locator("#image").bounding_box(), panel.bounding_box()
+    assert image is not None
+    assert beside is not None  # what is read stands beside the image or below it, never on it
+    assert image["x"] + image["width"] <= beside["x"] or image["y"] + image["height"] <= beside["y"]
+    title = marker.page.locator("#case")
+    assert title.evaluate("(element) => element.scrollWidth <= element.clientWidth")
+    for button in marker.page.locator("button:visible").all():
+        assert button.evaluate("(element) => element.scrollWidth <= element.clientWidth"), button
     marker.page.mouse.move(1, 1)
     marker.painted()
     both = marker.picture()
@@ -91,9 +104,10 @@ def test_a_reviewer_sees_every_layer_and_sends_one_back(
     folder = Path(os.environ.get("TALLYMARK_PICTURES", tmp_path))
     panel.get_by_label("show ann").check()
     marker.painted()
-    marker.page.screenshot(path=folder / "marking-review.png")
-    panel.get_by_role("button", name="Accept the marks of ann").click()
+    marker.page.screenshot(path=folder / f"{picture}.png")
     panel.get_by_label("why bob's marks go back").fill("too low")
+    panel.get_by_role("button", name="Accept the marks of ann").click()
+    panel.get_by_label("show ann").uncheck()  # what was written stays there
     panel.get_by_role("button", name="Send the marks of bob back").click()
     marker.wait_saved()
     marker.page.get_by_role("button", name="Sign out").click()
@@ -108,6 +122,33 @@ def test_a_reviewer_sees_every_layer_and_sends_one_back(
         ("eve", "returned", f"bob: {case.id}"),
     ]
     team.close()
+    assert marker.errors == []
+
+
+def test_a_reviewer_of_a_volume_sees_each_mark_on_its_slice(
+    browser: Browser, tmp_path: Path, serving: Callable[..., Server]
+) -> None:
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((9, 40, 50), np.int16)), str(tmp_path / "a.nii.gz"))
+    settings = StudySettings(name="volume", structures=("organ",), image={"dimension": 3})
+    study = Study.create(tmp_path / "study", settings, [Case("a", tmp_path / "a.nii.gz", split="train")])
+    make_team(study)
+    ann = Annotator(study.marks, "hand", "ann")
+    ann.draw("a", "organ", Stroke(np.array([[20.0, 10.0], [20.0, 40.0]]), 5, (9, 40, 50), plane=7), "u1")
+    ann.visit("a", Visit("done", 4.0), "u2")
+    context = browser.new_context(viewport=LAPTOP)
+    context.set_default_timeout(PATIENCE_MS)
+    marker = sign_in(Marker(context.new_page()), serving(study, "--team", "--overlap", "1").address, "eve")
+    marker.page.get_by_role("button", name="Review").click()
+    marker.page.wait_for_function("() => document.getElementById('slice-text').value === '8 / 9'")  # where ann marked
+    assert marker.page.locator("#ticks").get_attribute("aria-label") == "marked slices: 8"
+    marker.page.mouse.move(1, 1)
+    marker.painted()
+    assert np.ptp(marker.picture(), axis=(0, 1)).max() > 100
+    marker.key("PageUp")
+    marker.page.wait_for_function("() => document.getElementById('slice-text').value === '7 / 9'")
+    marker.painted()
+    assert np.ptp(marker.picture(), axis=(0, 1)).max() == 0
+    context.close()
     assert marker.errors == []
 
 

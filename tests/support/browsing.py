@@ -184,6 +184,23 @@ def visiting(browser: Browser, server: Server, size: Any = LAPTOP, **options: An
     assert marker.errors == []
 
 
+def marking(
+    browser: Browser, study: Study, server: Server, cookies: list[Any], *, touch: bool = True
+) -> Iterator[Marker]:
+    """A page that begins with nothing marked; the first one is let in by the address, later ones by its cookie."""
+    context = browser.new_context(viewport=LAPTOP, has_touch=touch)
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_cookies(cookies)
+    marker = Marker(context.new_page()).open(server.address)
+    cookies[:] = context.cookies()
+    yield marker
+    marker.wait_saved()
+    context.close()
+    if "hand" in study.marks.sets():
+        study.marks.clear("hand")
+    assert marker.errors == []
+
+
 def shown_case(study: Study, marker: Marker) -> str:
     return next(case.id for case in study.cases if case_key(case) == marker.shown)
 

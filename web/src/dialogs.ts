@@ -22,13 +22,16 @@ const KEYS: [string, string][] = [
   ["F", "fit to window"],
   ["I", "invert"],
   ["W", "window and level by drag (or the right mouse button)"],
-  ["H", "hide all ink while held"],
+  ["H", "hide all ink while held (the button: until the next stroke)"],
   ["G", "grown shape"],
   ["M", "model's outline, after the first stroke"],
-  ["R", "the model's outline is right"],
+  ["R  C", "the model's outline is right, or I correct it"],
   ["arrows, Enter", "move the pen, put it down and lift it (Shift: 10 pixels)"],
-  ["wheel, pinch", "zoom; in a volume the wheel turns slices, Ctrl+wheel zooms"],
-  ["Space+drag", "pan; with a pen at hand, a finger pans"],
+  ["+  -", "zoom"],
+  ["wheel", "zoom; in a volume the wheel turns slices, Ctrl+wheel zooms"],
+  ["Space+drag", "pan"],
+  ["one finger", "draws; once a pen was used it pans"],
+  ["two fingers", "zoom and pan"],
   ["Page up, down", "slice"],
 ];
 
@@ -38,7 +41,7 @@ export function helpDialog(): HTMLDialogElement {
   const dialog = el("dialog", { "aria-label": "keys", class: "help" });
   const list = el("dl");
   for (const [key, what] of KEYS) list.append(el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)));
-  dialog.append(el("h2", {}, "Keys"), list, closing(dialog));
+  dialog.append(el("h2", {}, "Keys and gestures"), list, closing(dialog));
   return dialog;
 }
 
@@ -71,7 +74,7 @@ export async function showTeam(dialog: HTMLDialogElement): Promise<void> {
   const rows = people.map((each) =>
     row("td", [each.name, each.done, each.unsure, each.seconds ?? "-", each.accepted, each.returned]),
   );
-  const text = agreement.dice === null ? "no image was marked by two yet" : `Dice ${agreement.dice} over ${agreement.pairs} pairs`;
+  const text = agreement.dice === null ? "no image was marked by two yet" : `Dice ${agreement.dice} over ${agreement.pairs} ${agreement.pairs === 1 ? "pair" : "pairs"}`;
   dialog.replaceChildren(
     el("h2", {}, `Team: ${images} images`),
     el("table", {}, row("th", ["name", "done", "can't tell", "s an image", "accepted", "sent back"]), ...rows),

@@ -1,21 +1,24 @@
 // The hand on the image: mouse, pen, touch and keyboard become strokes, pans, zooms and windows.
 
 import type { Mark, Point } from "./types";
+import { paintLine } from "./raster";
 import type { Work } from "./work";
 
 const CLOSEST = 0.3; // corners of a stroke are at least so many pixels of the screen apart
 const MOST_POINTS = 15_000;
+const SLICE_PX = 40;
 
 type Gesture =
   | { kind: "draw"; pointer: number; mark: Mark }
-  | { kind: "pan"; pointer: number }
+  | { kind: "pan"; pointer: number; x: number; y: number }
   | { kind: "window"; pointer: number; x: number; y: number; low: number; high: number }
   | { kind: "pinch" };
 
 export class Hand {
   private gesture: Gesture | null = null;
   private readonly touches = new Map<number, [number, number]>();
-  private penSeen = false;
+  private penSeen = sessionStorage.getItem("pen") !== null;
+  private turned = 0; // by the wheel, since the last slice
   private spaceDown = false;
   private spaceUsed = false;
   private keyPen: { at: Point; mark: Mark | null } | null = null;
@@ -33,6 +36,7 @@ export class Hand {
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("dblclick", (event) => event.preventDefault());
+    work.settle = () => this.settle();
   }
 
   private place(event: MouseEvent): [number, number] {
@@ -52,10 +56,11 @@ export class Hand {
     event.preventDefault();
     this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
-    if (event.pointerType === "pen") this.penSeen = true;
+    if (event.pointerType === "pen") this.seePen();
     if (event.pointerType === "touch") {
       this.touches.set(event.pointerId, this.place(event));
-      if (this.touches.size === 2) {
+      // A palm that lies down beside the pen ends no stroke.
+      if (this.touches.size === 2 && !(this.gesture?.kind === "draw" && !this.touches.has(this.gesture.pointer))) {
         this.drop();
         this.gesture = { kind: "pinch" };
         return;
@@ -65,7 +70,8 @@ export class Hand {
     const finger = event.pointerType === "touch" && this.penSeen;
     if (this.spaceDown || event.button === 1 || finger) {
       this.spaceUsed = this.spaceUsed || this.spaceDown;
-      this.gesture = { kind: "pan", pointer: event.pointerId };
+      const [x, y] = this.place(event);
+      this.gesture = { kind: "pan", pointer: event.pointerId, x, y };
       this.canvas.dataset.gesture = "pan";
     } else if (event.button === 2 || work.tool === "window") {
       const [x, y] = this.place(event);
@@ -77,12 +83,20 @@ export class Hand {
     }
   }
 
+  /** From now on fingers pan; a palm that was there first gives way. */
+  private seePen(): void {
+    this.penSeen = true;
+    sessionStorage.setItem("pen", "seen");
+    if (this.gesture?.kind === "pinch" || (this.gesture && this.touches.has(this.gesture.pointer))) this.drop();
+  }
+
   private start(kind: "stroke" | "erase" | "diameter", at: Point, pointer: number): Mark {
     const mark = this.work.mark(kind, [at]);
     mark.filled = false;
     this.gesture = { kind: "draw", pointer, mark };
     this.work.view.draft = mark;
     this.work.view.grown = [];
+    this.work.view.hidden = false;
     this.extend(mark, 0);
     return mark;
   }
@@ -102,8 +116,11 @@ export class Hand {
       if (gesture?.kind === "pinch" && before.length >= 2) return this.pinch(before, [...this.touches.values()]);
     }
     if (!gesture || gesture.kind === "pinch" || gesture.pointer !== event.pointerId) return;
-    if (gesture.kind === "pan") work.view.pan(event.movementX, event.movementY);
-    else if (gesture.kind === "window") {
+    if (gesture.kind === "pan") {
+      const [x, y] = this.place(event);
+      work.view.pan(x - gesture.x, y - gesture.y);
+      Object.assign(gesture, { x, y });
+    } else if (gesture.kind === "window") {
       const [x, y] = this.place(event);
       const { range } = work.current.frame.about;
       const step = (range[1] - range[0]) / 600;
@@ -148,11 +165,9 @@ export class Hand {
     const { work } = this;
     work.view.draft = null;
     const { rows, columns } = work.current!.frame.about;
-    const [row, column] = mark.points![0];
-    const far = mark.width! / 2 + 1;
-    const outside =
-      mark.points!.length === 1 && (row < -far || column < -far || row > rows + far || column > columns + far);
-    if (outside || (mark.kind === "diameter" && mark.points!.length < 2)) return work.view.redraw();
+    let touches = 0;
+    paintLine(mark.points!, 0, mark.width!, rows, columns, () => touches++);
+    if (mark.kind === "diameter" ? mark.points!.length < 2 : !touches) return work.view.redraw();
     mark.filled = work.session.filled && mark.kind !== "diameter" && mark.points!.length > 2;
     if (mark.filled) work.view.reink(work.current!.layer.paint(mark, 0));
     work.keep(mark);
@@ -161,7 +176,17 @@ export class Hand {
 
   private cancel(event: PointerEvent): void {
     this.touches.delete(event.pointerId);
+    if (event.pointerType === "pen") return this.settle();
     this.drop();
+  }
+
+  /** End a stroke that is being drawn where it is: it belongs to the image that is on the screen. */
+  private settle(): void {
+    if (this.gesture?.kind !== "draw") return;
+    const { mark } = this.gesture;
+    this.gesture = null;
+    if (this.keyPen) this.keyPen.mark = null;
+    this.finish(mark);
   }
 
   /** Give up a stroke that was not finished. */
@@ -190,11 +215,23 @@ export class Hand {
     work.hear();
     const volume = work.current.frame.about.planes > 1;
     if (volume && !event.ctrlKey && !event.shiftKey) {
-      work.setPlane(work.view.plane + Math.sign(event.deltaY));
+      // A notch of a wheel is a slice, and so is as long a way on a touchpad.
+      this.turned += event.deltaMode === 0 ? event.deltaY : SLICE_PX * Math.sign(event.deltaY);
+      if (Math.abs(this.turned) < SLICE_PX) return;
+      work.setPlane(work.view.plane + Math.sign(this.turned));
+      this.turned = 0;
       return;
     }
     const step = event.deltaMode === 0 ? event.deltaY || event.deltaX : 33 * (event.deltaY || event.deltaX);
     work.view.zoomAt(...this.place(event), Math.exp(-step * (event.ctrlKey ? 0.01 : 0.0015)));
+  }
+
+  /** Zoom about the cursor, or about the middle where there is none. */
+  zoom(factor: number): void {
+    const { view, current } = this.work;
+    if (!current) return;
+    const at = view.cursor ? view.screenAt(view.cursor.at) : view.middle;
+    view.zoomAt(...at, factor);
   }
 
   hover(event: MouseEvent | null): void {
@@ -246,6 +283,7 @@ export class Hand {
       this.extend(pen.mark, pen.mark.points!.length - 2);
     }
     work.view.cursor = this.cursorAt(at, true);
+    work.view.reveal(at);
     work.view.redraw();
   }
 
@@ -260,10 +298,7 @@ export class Hand {
 
   private liftPen(): void {
     if (this.gesture?.kind !== "draw" || this.gesture.pointer !== -1) return;
-    const { mark } = this.gesture;
-    this.gesture = null;
-    if (this.keyPen) this.keyPen.mark = null;
-    this.finish(mark);
+    this.settle();
     this.say("pen up");
   }
 

@@ -3,6 +3,10 @@
 import type { Hand } from "./hand";
 import type { Tool, Work } from "./work";
 
+const ZOOM = 1.25;
+// A key that is held down leaves one image, not all of them.
+const ONCE = new Set(["n", "s", "t", "backspace"]);
+
 export interface Acts {
   choose: (tool: Tool) => void;
   pick: (structure: number) => void;
@@ -35,14 +39,17 @@ export class Keyboard {
       this.hand.spaceKey(true);
       return;
     }
-    if (event.ctrlKey || event.metaKey) {
+    // On many keyboards [ and ] are typed with AltGr, which Windows reports as Ctrl and Alt.
+    const typing = event.getModifierState("AltGraph");
+    if ((event.ctrlKey || event.metaKey) && !typing) {
       if (typed === "z") event.shiftKey ? work.redo() : work.undo();
       else if (typed === "y") work.redo();
       else return;
       event.preventDefault();
       return;
     }
-    if (event.altKey) return;
+    if (event.altKey && !typing) return;
+    if (event.repeat && ONCE.has(typed)) return event.preventDefault();
     if (event.key.startsWith("Arrow") && !target.matches("input")) {
       const step = event.shiftKey ? 10 : 1;
       const [dr, dc] = { ArrowUp: [-step, 0], ArrowDown: [step, 0], ArrowLeft: [0, -step], ArrowRight: [0, step] }[event.key]!;
@@ -65,10 +72,14 @@ export class Keyboard {
       d: () => this.acts.choose("ruler"),
       w: () => this.acts.choose("window"),
       f: () => this.work.view.fit(),
+      "+": () => this.hand.zoom(ZOOM),
+      "=": () => this.hand.zoom(ZOOM),
+      "-": () => this.hand.zoom(1 / ZOOM),
       i: () => this.acts.invert(),
       g: () => work.hints.toggleGrown(),
       m: () => work.hints.toggleModel(),
       r: () => work.hints.judge("right"),
+      c: () => work.hints.judge("fix"),
       n: () => work.nothingHere(),
       t: () => this.acts.cantTell(),
       s: () => void work.next("skip"),

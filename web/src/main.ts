@@ -4,6 +4,7 @@ import { el } from "./dom";
 import { Outbox } from "./outbox";
 import { Page } from "./page";
 import * as server from "./server";
+import { showTheme } from "./theme";
 import type { Session } from "./types";
 import { loginForm } from "./login";
 
@@ -26,6 +27,7 @@ async function session(): Promise<Session | null> {
 }
 
 async function main(): Promise<void> {
+  showTheme();
   const found = await session();
   if (!found) return;
   const page = new Page(found);

@@ -8,6 +8,7 @@ export type Light = "saved" | "saving" | "unsaved";
 
 const RETRY_MS = [300, 1000, 2000, 4000, 8000];
 const AT_ONCE = 50;
+const POINTS_AT_ONCE = 60_000; // of strokes; the server takes 4 MB at once
 
 function done<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -126,7 +127,7 @@ export class Outbox {
   private async flush(): Promise<void> {
     if (this.sending || this.waiting.length === 0) return;
     this.sending = true;
-    const batch = this.waiting.filter((entry) => !this.database || entry.number !== null).slice(0, AT_ONCE);
+    const batch = this.batch();
     try {
       if (batch.length) {
         const answer = await server.send(batch.map((entry) => entry.event));
@@ -146,6 +147,17 @@ export class Outbox {
     this.sending = false;
     this.changed();
     if (this.waiting.length) this.soon(this.failures ? RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1] : 0);
+  }
+
+  /** The first ones that wait, as many as the server takes at once. */
+  private batch(): Entry[] {
+    const stored = this.waiting.filter((entry) => !this.database || entry.number !== null).slice(0, AT_ONCE);
+    let points = 0;
+    const enough = stored.findIndex(({ event }, i) => {
+      points += "points" in event ? event.points.length : 0;
+      return i > 0 && points > POINTS_AT_ONCE;
+    });
+    return enough < 0 ? stored : stored.slice(0, enough);
   }
 
   private async forget(entries: Entry[], wrong: Refusal[]): Promise<void> {

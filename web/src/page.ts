@@ -8,6 +8,7 @@ import type { Outbox } from "./outbox";
 import { Review } from "./review";
 import * as server from "./server";
 import type { Session } from "./types";
+import { switchTheme } from "./theme";
 import { View } from "./view";
 import { Windows } from "./windows";
 import { type Tool, Work } from "./work";
@@ -36,6 +37,7 @@ export class Page {
   private readonly size = el("input", { id: "size", type: "range", min: "0", max: "100", "aria-label": "brush size ([ and ])" });
   private readonly slice = el("input", { id: "slice", type: "range", min: "0", "aria-label": "slice" });
   private readonly sliceText = el("output", { id: "slice-text" });
+  private readonly ticks = el("div", { id: "ticks", role: "img" });
   private readonly windows: Windows;
   private readonly tools = new Map<Tool, HTMLButtonElement>();
   private readonly toggles = new Map<string, HTMLButtonElement>();
@@ -56,8 +58,13 @@ export class Page {
     });
     this.help = helpDialog();
     this.windows = new Windows(this.view);
-    this.review = new Review(this.view, session, (verdict) => this.work.judgeOther(verdict));
-    this.theme(localStorage.getItem("theme") ?? "dark");
+    this.review = new Review(
+      this.view,
+      session,
+      (verdict) => this.work.judgeOther(verdict),
+      () => this.refresh(),
+      (plane) => this.work.setPlane(plane),
+    );
   }
 
   async start(outbox: Outbox): Promise<void> {
@@ -123,6 +130,7 @@ export class Page {
       el("hr"),
       button("Fit to window", { icon: "fit", key: "F", label: "Fit" }, () => this.view.fit()),
       toggle("invert", "Invert", "Invert", "I", "invert", () => this.invert()),
+      toggle("ink", "Hide all ink", "Hide", "H", "eye", () => this.hide()),
       toggle("grown", "Grown shape", "Grown", "G", "grow", () => work().hints.toggleGrown()),
       toggle("model", "Model's outline", "Model", "M", "model", () => work().hints.toggleModel()),
     );
@@ -137,7 +145,7 @@ export class Page {
     this.judge.append(
       el("span", {}, "Model's outline:"),
       button("The outline is right", { text: "Right", key: "R" }, () => this.work.hints.judge("right")),
-      button("I fix it", { text: "Fix" }, () => this.work.hints.judge("fix")),
+      button("I fix it", { text: "Fix", key: "C" }, () => this.work.hints.judge("fix")),
     );
     this.size.addEventListener("input", () => this.work.setShare((Number(this.size.value) / 100) ** 2 * 0.5));
     this.slice.addEventListener("input", () => this.work.setPlane(Number(this.slice.value)));
@@ -146,13 +154,14 @@ export class Page {
       "header",
       {},
       el("strong", {}, "tallymark"),
+      button("Image before", { icon: "back", key: "Backspace" }, () => void this.work.previous()),
       this.title,
       this.reason,
       el("span", { class: "space" }),
       this.progress,
       this.light,
       ...this.teamButtons(),
-      button("Light or dark", { icon: "theme" }, () => this.theme()),
+      button("Light or dark", { icon: "theme" }, () => switchTheme()),
       button("Keys", { icon: "help", key: "?" }, () => this.help.showModal()),
     );
     const footer = el(
@@ -176,7 +185,7 @@ export class Page {
       "main",
       {},
       this.canvas,
-      el("div", { id: "slices" }, this.sliceText, this.slice),
+      el("div", { id: "slices" }, this.sliceText, el("div", {}, this.ticks, this.slice)),
       this.notes,
       this.said,
       this.review.panel,
@@ -192,12 +201,6 @@ export class Page {
     const review = button("Review what others marked", { text: "Review" }, () => void this.work.review(!this.work.reviewing));
     this.toggles.set("review", review);
     return [review, button("Team", { text: "Team" }, () => void showTeam(this.everyone)), leave];
-  }
-
-  private theme(wanted?: string): void {
-    const root = document.documentElement;
-    root.dataset.theme = wanted ?? (root.dataset.theme === "dark" ? "light" : "dark");
-    localStorage.setItem("theme", root.dataset.theme);
   }
 
   private say(text: string): void {
@@ -227,6 +230,12 @@ export class Page {
     this.refresh();
   }
 
+  private hide(): void {
+    this.view.hidden = !this.view.hidden;
+    this.view.redraw();
+    this.refresh();
+  }
+
   private resize(factor: number): void {
     const { work } = this;
     const before = work.width;
@@ -247,12 +256,15 @@ export class Page {
     this.light.dataset.light = outbox.light;
     this.light.textContent = `${sign} ${word}${outbox.light === "unsaved" ? ` (${outbox.count}): ${outbox.trouble}` : ""}`;
     const { done, all, seconds } = work.following;
-    this.progress.textContent = all ? `${done} of ${all}${seconds ? ` · ${seconds} s an image` : ""}` : "";
+    const pace = `${done} of ${all}${seconds ? ` · ${seconds} s an image` : ""}`;
+    this.progress.textContent = !all ? "" : work.reviewing ? `${all - done} left to review` : pace;
     const current = work.current;
     this.canvas.hidden = !current;
     this.toggles.get("review")?.setAttribute("aria-pressed", String(work.reviewing));
     this.end.hidden = !!current || !all;
     if (!current) {
+      this.shownKey = "";
+      void this.review.show(null);
       if (all) this.finish(done, all);
       return;
     }
@@ -273,20 +285,23 @@ export class Page {
     });
     for (const [tool, element] of this.tools) element.setAttribute("aria-pressed", String(tool === work.tool));
     this.toggles.get("invert")!.setAttribute("aria-pressed", String(this.view.window.inverted));
+    this.toggles.get("ink")!.setAttribute("aria-pressed", String(this.view.hidden));
     this.toggles.get("grown")!.setAttribute("aria-pressed", String(work.hints.showGrown));
     this.toggles.get("grown")!.hidden = !about.sized.length;
     this.toggles.get("model")!.setAttribute("aria-pressed", String(work.hints.showModel));
     this.toggles.get("model")!.hidden = about.model === "none";
     (document.getElementById("undo") as HTMLButtonElement).disabled = !current.layer.last;
     (document.getElementById("redo") as HTMLButtonElement).disabled = !current.layer.undone;
-    this.judge.hidden = !work.hints.modelSeen;
+    // Its place is kept, so that the image stays where it is when the outline comes.
+    this.judge.hidden = about.model === "none";
+    this.judge.style.visibility = work.hints.modelSeen ? "" : "hidden";
     this.judge.querySelectorAll("button").forEach((element, i) => {
       element.setAttribute("aria-pressed", String(work.hints.judgement === ["right", "fix"][i]));
     });
     this.size.value = String(Math.round(Math.sqrt(work.share / 0.5) * 100));
     const warnings = [...work.hints.warnings];
     if (!outbox.kept) warnings.push("this browser keeps nothing: wait for the light before you close it");
-    if (work.problem) warnings.push(work.problem);
+    warnings.push(...[work.problem, this.review.problem].filter(Boolean));
     const refused = outbox.refused.length;
     const why = refused ? `${refused} could not be stored: ${outbox.refused.at(-1)!.reason}` : "";
     const open = () => showRefused(this.refusals, this.session, outbox.refused, () => void outbox.putAway());
@@ -303,9 +318,25 @@ export class Page {
       this.slice.max = String(about.planes - 1);
       this.slice.value = String(this.view.plane);
       this.sliceText.textContent = `${this.view.plane + 1} / ${about.planes}`;
+      this.tick(about.planes, new Set([...current.layer.markedPlanes, ...this.review.markedPlanes]));
     }
     if (this.shownKey !== about.key) this.newImage();
     this.canvas.dataset.tool = work.tool;
+  }
+
+  /** Show beside the bar which slices are marked. */
+  private tick(planes: number, marked: Set<number>): void {
+    const sorted = [...marked].sort((a, b) => a - b);
+    const label = sorted.length ? `marked slices: ${sorted.map((plane) => plane + 1).join(", ")}` : "no slice is marked";
+    if (this.ticks.ariaLabel === label) return;
+    this.ticks.ariaLabel = label;
+    this.ticks.replaceChildren(
+      ...sorted.map((plane) => {
+        const tick = el("i");
+        tick.style.top = `${(100 * plane) / Math.max(1, planes - 1)}%`;
+        return tick;
+      }),
+    );
   }
 
   private newImage(): void {

@@ -9,13 +9,18 @@ import type { View } from "./view";
 export class Review {
   readonly panel = el("aside", { id: "review", "aria-label": "other people's marks" });
   private readonly hidden = new Set<string>();
+  private readonly reasons = new Map<string, string>(); // why marks go back, as far as it is written
   private key = "";
+  private plane = 0;
+  problem = "";
   private layers: { other: OtherLayer; layer: Layer; colour: string }[] = [];
 
   constructor(
     private readonly view: View,
     private readonly session: Session,
     private readonly judge: (verdict: Verdict) => void,
+    private readonly changed: () => void,
+    private readonly turnTo: (plane: number) => void,
   ) {
     this.panel.hidden = true;
   }
@@ -23,12 +28,20 @@ export class Review {
   /** Fetch the layers of an image; null: none are to be shown. */
   async show(about: About | null): Promise<void> {
     const key = about?.key ?? "";
-    if (key === this.key) return;
+    if (key === this.key) {
+      if (this.plane !== this.view.plane) this.ink();
+      return;
+    }
     this.key = key;
+    this.problem = "";
+    this.reasons.clear();
     this.layers = [];
     this.draw();
     if (!about) return;
-    const found = await server.others(key).catch(() => []);
+    const found = await server.others(key).catch((error: unknown) => {
+      this.problem = `the marks of others are not to be had: ${error instanceof Error ? error.message : String(error)}`;
+      return [];
+    });
     if (this.key !== key) return;
     this.layers = found.map((other, i) => ({
       other,
@@ -36,11 +49,26 @@ export class Review {
       colour: this.session.layers[i % this.session.layers.length],
     }));
     this.draw();
+    const first = Math.min(...this.markedPlanes);
+    if (Number.isFinite(first) && !about.marks.length) this.turnTo(first);
+    this.changed();
+  }
+
+  /** Planes that others marked. */
+  get markedPlanes(): Set<number> {
+    return new Set(this.layers.flatMap(({ layer }) => [...layer.markedPlanes]));
+  }
+
+  private draw(): void {
+    this.ink();
+    this.panel.hidden = this.key === ""; // there from the beginning, so that the image does not jump
+    this.panel.replaceChildren(el("h2", {}, "Marks of others"), ...this.layers.map(({ other, colour }) => this.card(other, colour)));
   }
 
   /** The plane that is shown has changed, or who is to be seen. */
-  draw(): void {
+  private ink(): void {
     const { view } = this;
+    this.plane = view.plane;
     view.others = this.layers
       .filter(({ other }) => !this.hidden.has(other.author))
       .map(({ other, layer, colour }) => {
@@ -48,8 +76,6 @@ export class Review {
         return { name: other.author, colour, ink: outlined(layer, colour), at: layer.topmost };
       });
     view.redraw();
-    this.panel.hidden = this.layers.length === 0;
-    this.panel.replaceChildren(el("h2", {}, "Marks of others"), ...this.layers.map(({ other, colour }) => this.card(other, colour)));
   }
 
   private card(other: OtherLayer, colour: string): HTMLElement {
@@ -58,13 +84,16 @@ export class Review {
     box.addEventListener("change", () => {
       if (box.checked) this.hidden.delete(other.author);
       else this.hidden.add(other.author);
-      this.draw();
+      this.ink();
     });
+    box.addEventListener("click", (event) => event.detail > 0 && box.blur());
     const dot = el("i", { class: "dot" });
     dot.style.background = colour;
     const said = { done: "done", unsure: `can't tell: ${other.reason}`, skip: "skipped", none: "not finished" }[other.outcome ?? "none"];
     const seconds = other.outcome === "done" && other.seconds !== null ? `, ${other.seconds} s` : "";
     const reason = el("input", { placeholder: "why", "aria-label": `why ${other.author}'s marks go back`, maxlength: "200" });
+    reason.value = this.reasons.get(other.author) ?? "";
+    reason.addEventListener("input", () => this.reasons.set(other.author, reason.value));
     const decide = (outcome: Verdict["outcome"]) => {
       const verdict = { of: other.author, outcome, reason: outcome === "returned" ? reason.value.trim() : "" };
       other.verdict = { ...verdict, by: "you" };

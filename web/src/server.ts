@@ -23,7 +23,9 @@ async function ask(path: string, body?: unknown, signal?: AbortSignal): Promise<
     options.method = "POST";
     options.body = JSON.stringify(body);
   }
-  const response = await fetch(path, options);
+  const response = await fetch(path, options).catch(() => {
+    throw new Refused(0, "the server does not answer");
+  });
   if (!response.ok) {
     const said = (await response.json().catch(() => ({}))) as { error?: string; door?: string };
     throw new Refused(response.status, said.error ?? `the server answered ${response.status}`, said.door);

@@ -7,6 +7,7 @@ import type { Mark, Outline, Point, Structure } from "./types";
 
 const INK = 0.55;
 const DEEPEST = 40;
+const REVEALED = 40; // pixels of the screen between the pen and the edge
 
 export interface Cursor {
   at: Point;
@@ -132,6 +133,19 @@ export class View {
     const margin = 60;
     this.left = Math.min(this.canvas.clientWidth - margin, Math.max(margin - w, this.left));
     this.top = Math.min(this.canvas.clientHeight - margin, Math.max(margin - h, this.top));
+  }
+
+  /** The middle of the canvas. */
+  get middle(): [x: number, y: number] {
+    return [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2];
+  }
+
+  /** Pan as little as is needed to have a point of the image in sight. */
+  reveal(point: Point): void {
+    const [x, y] = this.screenAt(point);
+    const short = (at: number, size: number) => Math.max(0, REVEALED - at) + Math.min(0, size - REVEALED - at);
+    const [dx, dy] = [short(x, this.canvas.clientWidth), short(y, this.canvas.clientHeight)];
+    if (!this.fitted && (dx || dy)) this.pan(dx, dy);
   }
 
   /** Row and column under a point of the canvas; whole numbers are centres of pixels. */

@@ -16,9 +16,11 @@ const CT: Record<string, [number, number]> = {
 export class Windows {
   readonly presets = el("select", { id: "presets", "aria-label": "window" });
   private about: About | null = null;
+  private preset = "Auto"; // it stays from one image to the next, and so does what is inverted
+  private inverted = false;
 
   constructor(private readonly view: View) {
-    this.presets.addEventListener("change", () => this.choose(this.presets.value));
+    this.presets.addEventListener("change", () => this.choose((this.preset = this.presets.value)));
   }
 
   /** The presets that make sense on an image. */
@@ -28,10 +30,13 @@ export class Windows {
     const names = ["Auto", "Full range", ...(computed ? Object.keys(CT) : [])];
     this.presets.replaceChildren(...names.map((name) => el("option", {}, name)));
     this.presets.hidden = about.type === "u1";
+    if (names.includes(this.preset)) this.presets.value = this.preset;
+    if (this.presets.value !== "Auto" || this.inverted) this.choose(this.presets.value);
   }
 
   invert(): void {
-    this.view.window = { ...this.view.window, inverted: !this.view.window.inverted };
+    this.inverted = !this.inverted;
+    this.view.window = { ...this.view.window, inverted: this.inverted };
     this.view.redraw();
   }
 
@@ -39,7 +44,7 @@ export class Windows {
     if (!this.about) return;
     const ct = CT[name];
     const [low, high] = ct ? [ct[0] - ct[1] / 2, ct[0] + ct[1] / 2] : name === "Full range" ? this.about.range : this.about.window;
-    this.view.window = { ...this.view.window, low, high };
+    this.view.window = { low, high, inverted: this.inverted };
     this.view.redraw();
   }
 }

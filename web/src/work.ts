@@ -24,12 +24,14 @@ export class Work {
   reviewing = false;
   readonly hints: Hints;
   problem = "";
+  settle: () => void = () => undefined; // ends the stroke that is being drawn, on the image on which it was begun
   nextMs = 0; // from the key to the next image on the screen
   private before: string[] = []; // images that were left, the last one at the end
   private readonly cache: FrameCache;
   private active = 0;
   private heard = 0;
   private turning = false;
+  private readonly unreadable = new Set<string>();
 
   constructor(
     readonly session: Session,
@@ -64,19 +66,23 @@ export class Work {
   async begin(): Promise<void> {
     await this.ask();
     const wanted = location.hash.slice(1);
-    const first = /^[0-9a-f]{20}$/.test(wanted) ? { key: wanted, reason: "where you were" } : this.following.next.shift();
-    if (first) await this.show(first).catch(() => this.next("skip"));
-    else this.changed();
+    if (/^[0-9a-f]{20}$/.test(wanted)) {
+      const others = this.following.next.filter(({ key }) => key !== wanted);
+      this.following.next = [{ key: wanted, reason: "where you were" }, ...others];
+    }
+    await this.turn(() => this.go());
   }
 
   private async ask(): Promise<void> {
-    const before = [...this.before.slice(-REMEMBERED), ...(this.current ? [this.current.key] : [])];
+    const current = this.current ? [this.current.key] : [];
+    const before = [...this.unreadable, ...this.before.slice(-REMEMBERED), ...current];
     this.following = await server.following(AHEAD + 2, before, this.reviewing);
     for (const { key } of this.following.next.slice(0, AHEAD)) this.cache.get(key).catch(() => undefined);
   }
 
   private async show(suggestion: Suggestion, since = performance.now()): Promise<void> {
     const frame = await this.cache.get(suggestion.key);
+    this.settle();
     const waiting = [...frame.waiting, ...this.outbox.pending(suggestion.key)];
     const layer = new Layer(frame.about, waiting, this.exclusion);
     this.current = { ...suggestion, frame, layer };
@@ -110,6 +116,8 @@ export class Work {
 
   /** Turn from marking to reviewing what others marked, and back. */
   async review(wanted: boolean): Promise<void> {
+    this.settle();
+    if (this.current) this.cache.forget(this.current.key); // it was fetched before it was marked
     this.reviewing = wanted;
     this.current = null;
     await this.again();
@@ -207,27 +215,48 @@ export class Work {
 
   /** Leave the image; without an outcome it is done if something was marked, else skipped. */
   async next(outcome?: Visited["outcome"], reason = ""): Promise<void> {
+    await this.turn(async () => {
+      const since = performance.now();
+      this.settle();
+      this.leave(outcome, reason);
+      await this.go(since);
+      if (this.following.next.length < AHEAD) await this.ask();
+    });
+  }
+
+  /** One turn at a time; what goes wrong is said on the page. */
+  private async turn(act: () => Promise<void>): Promise<void> {
     if (this.turning) return;
-    const since = performance.now();
     this.turning = true;
     try {
-      this.leave(outcome, reason);
-      let following = this.following.next.shift();
-      if (!following) {
-        await this.ask();
-        following = this.following.next.shift();
-      }
-      if (following) await this.show(following, since);
-      else {
-        this.current = null;
-        this.changed();
-      }
-      if (this.following.next.length < AHEAD) await this.ask();
+      await act();
     } catch (error) {
       this.problem = error instanceof Error ? error.message : String(error);
       this.changed();
     } finally {
       this.turning = false;
+    }
+  }
+
+  /** Show what comes next; an image that cannot be read is passed over, and said to be. */
+  private async go(since?: number): Promise<void> {
+    let why = "";
+    for (;;) {
+      if (!this.following.next.length) await this.ask();
+      const following = this.following.next.shift();
+      if (!following) this.current = null;
+      else {
+        try {
+          await this.show(following, since);
+        } catch (error) {
+          if (!(error instanceof server.Refused) || error.status !== 404) throw error;
+          this.unreadable.add(following.key);
+          why = error.message;
+          continue;
+        }
+      }
+      if (why) this.problem = `an image was passed over: ${why}`;
+      return this.changed();
     }
   }
 
@@ -247,26 +276,32 @@ export class Work {
     this.add(
       this.event({ kind: "visit" as const, outcome: decided, seconds, reason, model, judgement, warned: warnings.length > 0 }),
     );
-    if (decided !== "skip") this.following.done += 1;
+    if (decided !== "skip" && this.before.at(-1) !== key) this.following.done += 1;
     this.before = [...this.before.filter((old) => old !== key), key];
     this.cache.forget(key);
   }
 
   async previous(): Promise<void> {
-    const key = this.before.pop();
-    if (!key || this.turning) return this.say("this is the first image");
-    const current = this.current;
-    if (current) this.following.next.unshift({ key: current.key, reason: current.reason });
-    await this.show({ key, reason: "looked at before" });
+    await this.turn(async () => {
+      const key = this.before.pop();
+      if (!key) return this.say("this is the first image");
+      this.settle();
+      const { current } = this;
+      if (current) {
+        this.following.next.unshift({ key: current.key, reason: current.reason });
+        this.cache.forget(current.key); // it was fetched before it was marked
+      }
+      await this.show({ key, reason: "looked at before" });
+    });
   }
 
   /** Go through the skipped images again. */
   async again(): Promise<void> {
     this.before = [];
-    await this.ask();
-    const first = this.following.next.shift();
-    if (first) await this.show(first);
-    else this.changed();
+    await this.turn(async () => {
+      await this.ask();
+      await this.go();
+    });
   }
 
   setPlane(plane: number): void {
@@ -275,6 +310,7 @@ export class Work {
     const wanted = Math.min(frame.about.planes - 1, Math.max(0, plane));
     void frame.load(wanted).then(() => {
       if (this.current?.frame !== frame) return;
+      this.settle();
       this.view.setPlane(wanted);
       this.hints.want();
       this.changed();
