@@ -131,6 +131,20 @@ class TestNnUnet:
         assert np.array_equal(labels == 2, wanted["scan0"]["tumour"])
         assert np.array_equal(labels == 3, ~np.logical_or.reduce(list(wanted["scan0"].values())))
 
+    def test_labels_of_nnunet_come_back(self, tmp_path: Path) -> None:
+        study = pictures(tmp_path)
+        wanted = marked(study)
+        report = export_marks(study, "hand", tmp_path / "out", "nnunet")
+        unmarked = report.codes["unmarked"]
+        codes = {code: name for name, code in report.codes.items() if name != "unmarked"}
+        folder = tmp_path / "out" / "labelsTr"
+        import_marks(study, folder, "back", codes, unmarked=(unmarked,), allow_missing=True)
+        assert all(same(study.marks.labels(name, "back"), wanted[name]) for name in wanted)
+        words = ["import", "marks", str(study.folder), str(folder), "--as", "again", "--codes", "kidney=1"]
+        words += ["--codes", "tumour=2", "--none-of-these", "0", "--unmarked", "3", "--allow-missing"]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        assert same(Study.open(study.folder).marks.labels("scan2", "again"), wanted["scan2"])
+
 
 class TestForeign:
     """Documents that other tools wrote."""

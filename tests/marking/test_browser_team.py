@@ -30,6 +30,7 @@ from marking_study import make_study, make_team, phantom_study
 from tallymark.data.annotations import Annotator, Visit
 from tallymark.data.strokes import Stroke
 from tallymark.data.study import Case, Study, StudySettings
+from tallymark.marking.settings import case_key
 from tallymark.marking.team import Team
 
 pytestmark = pytest.mark.browser
@@ -118,8 +119,8 @@ def test_a_reviewer_sees_every_layer_and_sends_one_back(
     context.close()
     team = Team(study.folder / "team.sqlite")
     assert [line[1:] for line in team.audit() if line[2] in ("accepted", "returned")] == [
-        ("eve", "accepted", f"ann: {case.id}"),
-        ("eve", "returned", f"bob: {case.id}"),
+        ("eve", "accepted", f"ann: {case_key(case)}"),
+        ("eve", "returned", f"bob: {case_key(case)}"),
     ]
     team.close()
     assert marker.errors == []

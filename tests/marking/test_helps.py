@@ -72,6 +72,28 @@ class TestGrowth:
         assert grow_marks(frame_with(structure), {"a": structure}, {}, ["a"]) == ({}, [])
 
 
+def test_turning_slices_grows_nothing_anew(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, visitor = visit_of(study, MarkingSettings())
+    key = case_key(desk.cases[0])
+    calls = []
+
+    def counted(*arguments: Any) -> tuple[dict[str, np.ndarray], list[str]]:
+        calls.append(arguments)
+        return grow_marks(*arguments)
+
+    monkeypatch.setattr("tallymark.marking.desk.grow_marks", counted)
+    first = stroke(key)
+    visitor.send(first)
+    found = [visitor.client.get(f"/api/cases/{key}/grown/{plane}").json() for plane in (0, 0, 0)]
+    assert len(calls) == 1
+    assert found[0] == found[2]
+    assert found[0]["outlines"]
+    visitor.send(stroke(key, [[50, 50], [70, 70]]))
+    assert visitor.client.get(f"/api/cases/{key}/grown/0").json()["outlines"]
+    assert len(calls) == 2
+    desk.close()
+
+
 def test_strokes_of_two_structures_that_cross_still_grow() -> None:
     whole = disc((40, 40), 12)
     one, other = np.zeros((2, 40, 40), dtype=bool)

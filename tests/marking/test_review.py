@@ -64,7 +64,7 @@ def test_what_is_sent_back_comes_first_and_what_is_accepted_is_done(study: Study
     first = bob.client.post("/api/next", json={}).json()["next"][0]
     assert first == {"key": key, "reason": "sent back by eve: only half of it"}
     said = [(user, action, detail) for _, user, action, detail in team.audit()]
-    assert said[-2:] == [("eve", "accepted", "ann: Room 12 bed 0"), ("eve", "returned", "bob: Room 12 bed 0")]
+    assert said[-2:] == [("eve", "accepted", f"ann: {key}"), ("eve", "returned", f"bob: {key}")]
     send(bob, stroke(key, [[70, 70]]), visit(key))
     assert waiting(eve) == [(key, "to be reviewed: bob")]
     people = {person["name"]: person for person in eve.client.get("/api/team").json()["people"]}

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import numpy as np
 import pytest
 import SimpleITK
 from starlette.testclient import TestClient
 
+from browsing import Server
 from marking_study import ORIGIN, Visitor, make_study, stroke
 from tallymark.data.images import read_image
 from tallymark.data.marks import EXCLUDED
@@ -71,6 +73,28 @@ class TestImages:
         waiting = visitor.client.post("/api/next", json={"count": 9}).json()
         assert [len(entry["key"]) for entry in waiting["next"]] == [20] * 4
         assert visitor.client.get("/api/cases/Room 12 bed 0").status_code == 404
+
+
+def test_no_log_names_a_person(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    study = make_study(tmp_path)
+    (tmp_path / "Room 12 bed 1.png").write_bytes(b"no image")
+    server = Server(study.folder, "--author", "reader")
+    address, token = server.start().split("/#")
+    origin = {"origin": address, "content-type": "application/json"}
+    with httpx2.Client(base_url=address, headers=origin) as client:
+        client.post("/api/enter", json={"token": token})
+        client.headers["x-tallymark-csrf"] = client.get("/api/session").json()["csrf"]
+        keys = [case_key(case) for case in study.cases]
+        answers = [client.get(f"/api/cases/{key}").status_code for key in (*keys, "Room 12 bed 0")]
+        answers.append(client.post("/api/marks", json={"events": [stroke(keys[0]), stroke(keys[1])]}).status_code)
+        answers.append(client.post("/api/marks", content=b"{").status_code)
+    assert answers == [200, 404, 200, 200, 404, 200, 422]
+    assert server.process is not None
+    server.process.kill()
+    said, complained = server.process.communicate()[0], capfd.readouterr().err
+    server.process = None
+    assert "every stroke is kept" in said
+    assert "Room 12" not in said + complained
 
 
 class TestMarks:
@@ -149,6 +173,18 @@ class TestMarks:
             headers = {"content-type": "application/json"}
             answer = visitor.client.post("/api/marks", content=body, headers=headers)
             assert answer.status_code == 422 or answer.json()["saved"] == []
+
+    def test_names_are_no_statements(self, study: Study) -> None:
+        author, mark_set = "x'); DROP TABLE mark; --", "a' OR '1'='1"
+        desk, token = Desk(study, MarkingSettings(author=author, mark_set=mark_set)), OneTimeToken()
+        visitor = Visitor(TestClient(create_app(desk, token, (ORIGIN,)), base_url=ORIGIN), token.value)
+        key = case_key(desk.cases[0])
+        assert visitor.send(stroke(key))["refused"] == []
+        assert len(visitor.client.get(f"/api/cases/{key}").json()["marks"]) == 1
+        assert visitor.client.post("/api/next", json={}).json()["next"][0]["reason"] == "begun, not finished"
+        assert {name: found.marks for name, found in study.marks.sets().items()} == {mark_set: 1}
+        assert study.marks.labels("Room 12 bed 0", mark_set, author)["lesion"].any()
+        desk.close()
 
     def test_many_at_once_lose_nothing(self, visitor: Visitor, desk: Desk, key: str) -> None:
         saved: list[str] = []

@@ -17,7 +17,7 @@ from tallymark.errors import StudyError
 from tallymark.marking.board import Board
 from tallymark.marking.committer import Committer
 from tallymark.marking.frames import Frames
-from tallymark.marking.growing import grow_marks, shown
+from tallymark.marking.growing import LastGrown, grow_marks, shown
 from tallymark.marking.kept import KeptNumbers
 from tallymark.marking.predicted import Predictions, blind
 from tallymark.marking.settings import MarkingSettings, case_key
@@ -49,6 +49,7 @@ class Desk:
         self.runner: Runner = runner or Here()
         self.frames = Frames(study)
         self.kept = KeptNumbers(study, settings.variant)
+        self._last_grown = LastGrown()
         self.cases = tuple(case for split in settings.splits for case in study.split(split))
         # Strokes that wait in a browser may be of images that are no longer asked for.
         self._by_key = {case_key(case): case for case in study.cases}
@@ -143,8 +144,11 @@ class Desk:
         case = self.case(key)
         frame = self.frames.get(case)
         areas = self.kept.areas(case, frame.space, frame.spacing)
-        masks, warnings = grow_marks(
-            frame, self.annotator(user).labels(case.id), areas, self.study.structures, self.runner.run
+        marks = self.annotator(user).labels(case.id)
+        masks, warnings = self._last_grown.get(
+            (case.id, user),
+            marks,
+            lambda: grow_marks(frame, marks, areas, self.study.structures, self.runner.run),
         )
         numbers = " · ".join(str(kept) for kept in self.kept.of(case))
         return {
@@ -173,9 +177,9 @@ class Desk:
         return self.predictions.masks(case)
 
     def judge(self, case: Case, verdict: Verdict, user: str, uuid: str) -> None:
-        """Keep what a reviewer says of somebody's marks; the audit log tells it too."""
+        """Keep what a reviewer says of somebody's marks; the audit log tells it too, without the name of the image."""
         if self.annotator(user).judge(case.id, verdict, uuid) and self.team is not None:
-            self.team.record(user, verdict.outcome, f"{verdict.of}: {case.id}")
+            self.team.record(user, verdict.outcome, f"{verdict.of}: {case_key(case)}")
 
     def close(self) -> None:
         """Write what waits, and stop."""

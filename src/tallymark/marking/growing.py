@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -57,6 +60,55 @@ def grow_marks(
     spacing = resized_spacing(frame.spacing or (1.0,) * len(space), frame.space, space)
     grown = (run or _call)(_grow, resize_layers(marks, space), sizes, frame.coarse, spacing)
     return grown, warnings
+
+
+class LastGrown:
+    """What was grown last for each person and image: who turns the slices of a volume grows nothing anew.
+
+    Args:
+        most: how many to keep.
+
+    Example:
+        >>> last, marks = LastGrown(), {"lesion": np.array([[True, False]])}
+        >>> [last.get(("case", "reader"), marks, lambda word=word: ({}, [word]))[1] for word in ("first", "second")]
+        [['first'], ['first']]
+        >>> last.get(("case", "reader"), {"lesion": ~marks["lesion"]}, lambda: ({}, ["other marks"]))[1]
+        ['other marks']
+    """
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[str, str], tuple[bytes, tuple[Masks, list[str]]]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def get(
+        self,
+        name: tuple[str, str],
+        marks: Mapping[str, Bool[np.ndarray, "*space"]],
+        grow: Callable[[], tuple[Masks, list[str]]],
+    ) -> tuple[Masks, list[str]]:
+        """What the marks grow to.
+
+        Args:
+            name: of image and person.
+            marks: by structure.
+            grow: grows them, if these are not the marks that were grown last.
+        """
+        digest = hashlib.blake2b()
+        for structure, mask in marks.items():
+            digest.update(f"{structure} {mask.shape}".encode() + np.packbits(mask).tobytes())
+        with self._guard:
+            kept = self._kept.get(name)
+            if kept is not None and kept[0] == digest.digest():
+                self._kept.move_to_end(name)
+                return kept[1]
+        grown = grow()
+        with self._guard:
+            self._kept[name] = digest.digest(), grown
+            self._kept.move_to_end(name)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return grown
 
 
 def loaded() -> bool:
