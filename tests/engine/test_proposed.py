@@ -11,7 +11,7 @@ from tallymark.data.study import Study
 from tallymark.engine.batches import CaseBatches
 from tallymark.engine.evaluate import evaluate
 from tallymark.engine.known_size import known_fractions
-from tallymark.engine.labels import ranking
+from tallymark.engine.labels import has_growth, ranking
 from tallymark.engine.recipes import resolve
 from tallymark.engine.task import study_task
 from tallymark.engine.train import train
@@ -37,7 +37,8 @@ def test_labels_of_the_known_size_lie_where_the_structure_is(study) -> None:
     grown = batch.grown > 0.5
     overlaps = (grown & truth).sum(dim=(1, 2, 3)) / (grown | truth).sum(dim=(1, 2, 3)).clamp(min=1)
     assert overlaps[sizes[:, 0] > 0].mean() > 0.4
-    # How far a pixel is from a guess says nothing: afterwards the network alone ranks the pixels.
+    # A guess is no anchor, and how far a pixel is from it says nothing: afterwards the network alone ranks the pixels.
+    assert torch.equal(has_growth(batch).flatten(), sizes[:, 0] == 0)
     logit = torch.randn(batch.grown.shape)
     ranked, there = ranking(batch, logit, term), sizes[:, 0] > 0
     assert torch.allclose(ranked.score[there], logit[there], atol=1e-4)

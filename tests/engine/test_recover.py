@@ -328,3 +328,14 @@ def test_every_piece_of_a_mask_holds_a_mark_where_its_growth_is_in_one_piece(see
     assert set(pieces[marks]) == set(range(1, found + 1))
     order[8, 0] = 0.5  # a piece of growth without a mark: the structure may have several
     assert np.array_equal(in_touch(score, marks, order), score)
+
+
+def test_numbers_alone_give_masks_of_exactly_their_size(study: Path, tmp_path: Path) -> None:
+    (study / "marks.sqlite").unlink()
+    opened = Study.open(study)
+    recovery = recover(opened, folds=2, out=tmp_path / "out", settings=(*SETTINGS, "data.marked=0"), check=True)
+    for case in opened.cases:
+        assert read_mask(tmp_path / "out" / "masks" / f"{case.id}.png").sum() == opened.truth.mask(case, "lesion").sum()
+    summary = recovery.summary()
+    assert summary["without_marks"] == summary["cases"]
+    assert summary["number_not_reached"] == 0

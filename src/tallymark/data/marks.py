@@ -176,7 +176,9 @@ class MarkStore:
                 found[name] = MarkSet(name, origin, marks, cases)
             return found
 
-    def labels(self, case_id: str, mark_set: str, author: str | None = None) -> dict[str, Bool[np.ndarray, "*space"]]:
+    def labels(
+        self, case_id: str, mark_set: str | None, author: str | None = None
+    ) -> dict[str, Bool[np.ndarray, "*space"]]:
         """What is marked on an image since the last clear.
 
         Each author has a layer: the union of the author's marks of a structure, less what the author erased after
@@ -185,7 +187,7 @@ class MarkStore:
 
         Args:
             case_id: of the image.
-            mark_set: of the marks.
+            mark_set: of the marks; None: of no set, in which nothing is marked.
             author: of the layer; None: all of them.
 
         Returns:
@@ -196,6 +198,8 @@ class MarkStore:
             GeometryError: two marks are on images of different shapes.
             ReadError: the file is damaged.
         """
+        if mark_set is None:
+            return {}
         self.require(mark_set)
         shown = visible(self.tables)
         query = f"SELECT m.author, m.kind, m.structure, m.payload {shown} AND m.case_id = :case_id ORDER BY m.number"
@@ -227,12 +231,14 @@ class MarkStore:
         )
         return tuple(row[0] for row in rows)
 
-    def fingerprint(self, mark_set: str, case_ids: Collection[str]) -> str:
-        """A digest that changes when the visible marks of these cases change.
+    def fingerprint(self, mark_set: str | None, case_ids: Collection[str]) -> str:
+        """A digest that changes when the visible marks of these cases change; empty for None, which is no set.
 
         Raises:
             StudyError: there is no such set.
         """
+        if mark_set is None:
+            return ""
         self.require(mark_set)
         wanted = frozenset(case_ids)
         digest = hashlib.sha256()

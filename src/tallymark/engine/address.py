@@ -49,6 +49,6 @@ def address(study: Study, config: RunConfig, split: str | None) -> str:
             decides["group_numbers"] = [(*key, one.value, one.low, one.high) for key, one in sorted(groups.items())]
     if config.reads_marks or config.data.marks is not None:
         name = marks_to_read(study, config)
-        decides["marks"] = name and study.marks.fingerprint(name, [case.id for case in study.cases])
+        decides["marks"] = study.marks.fingerprint(name, [case.id for case in study.cases])
     text = json.dumps(decides, sort_keys=True, default=str)
     return f"{config.recipe}-{config.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

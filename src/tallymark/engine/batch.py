@@ -23,7 +23,8 @@ class Batch(NamedTuple):
         excluded: pixels someone marked as none of the structures; None when no loss asks for them.
         truth: full masks, empty where ``masked`` is False; None unless the run is supervised, in part at least.
         grown: marks grown to the known area, as a share of each pixel; None unless a loss asks for it.
-        order: place of each pixel in the order of growth, 1 at the outline of ``grown``; None as ``grown``.
+        order: place of each pixel in the order of growth, 1 at the outline of ``grown``, 0 everywhere where that is
+            a guess and not grown from marks; None as ``grown``.
         certainty: weight of ``grown`` at each pixel, 0 where nothing is known; None as ``grown``.
         masked: cases whose full mask is read; None: all of them, if ``truth`` is there.
         case: position of each case among those that are batched; None where nobody asks.

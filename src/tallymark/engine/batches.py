@@ -238,13 +238,14 @@ def groups_of(loader: DataLoader[Batch]) -> Groups | None:
 
 
 def marks_to_read(study: Study, config: RunConfig) -> str | None:
-    """The mark set of a run; None where it reads no mark (``data.marked`` is 0) and there is none.
+    """The mark set of a run; None where it learns from no mark (``data.marked`` is 0) and which is meant is not clear.
 
     Raises:
         StudyError: as :func:`mark_set`.
     """
-    nothing = config.data.marked == 0 and config.data.marks is None and not list(study.marks.sets())
-    return None if nothing else mark_set(study, config.data.marks)
+    if config.data.marked == 0 and config.data.marks is None and len(study.marks.sets()) != 1:
+        return None
+    return mark_set(study, config.data.marks)
 
 
 def mark_set(study: Study, name: str | None) -> str:

@@ -78,7 +78,7 @@ class Gatherer:
     Args:
         study: the study.
         numbers: of its images, by case id and statistic, in canonical units.
-        mark_set: of its marks.
+        mark_set: of its marks; None: no mark is used.
         grower: of :func:`tallymark.engine.growers.grower`.
         folder: where the growth of every case is kept.
     """
@@ -87,7 +87,7 @@ class Gatherer:
         self,
         study: Study,
         numbers: Mapping[tuple[str, str], Number],
-        mark_set: str,
+        mark_set: str | None,
         grower: Grower,
         folder: Path,
     ) -> None:

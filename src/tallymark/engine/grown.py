@@ -89,7 +89,7 @@ def grown_at(
         ratios: of structures whose size no number tells; see :func:`tallymark.grow.scale_of` for how much they are then
             taken to cover. Both of them must be marked.
         proposed: structures that nobody marked; blobs of their size are grown in the place of marks
-            (:mod:`tallymark.engine.proposed`), and their order of growth is 1 everywhere: it says nothing.
+            (:mod:`tallymark.engine.proposed`). They are guesses: their order of growth is kept as 0 everywhere.
 
     Returns:
         The fields of :class:`Grown` in 255ths of their range; see :func:`unpack`. Memory-mapped and read-only.
@@ -100,7 +100,7 @@ def grown_at(
         "format": _FORMAT,
         "cases": [(case.id, case.sha256, case.spacing) for case in cases],
         "areas": areas,
-        "marks": mark_set and study.marks.fingerprint(mark_set, [case.id for case in cases]),
+        "marks": study.marks.fingerprint(mark_set, [case.id for case in cases]),
         "structures": study.structures,
         "image": study.settings.image.model_dump(mode="json"),
         "size": list(size),
@@ -114,17 +114,17 @@ def grown_at(
     if marked is not None and not marked.all():
         content["marked"] = marked.tolist()
     if proposed:
-        content["proposed"] = list(proposed)
+        content["guessed"] = list(proposed)
 
     def grow_case(row: int, seeds: Mapping[str, Bool[np.ndarray, "*space"]]) -> np.ndarray:
         case = cases[row]
-        read = mark_set is not None and (marked is None or marked[row])
-        marks = {**(study.marks.labels(case.id, mark_set) if read and mark_set else {}), **seeds}
+        read = mark_set if marked is None or marked[row] else None
+        marks = {**study.marks.labels(case.id, read), **seeds}
         growths = growths_of(study, case, marks, areas[row], grower, max(_SIDE, *size[-2:]), divided[row])
         straight = grower.straight.share if grower.straight is not None else 0.0
         rows = _rows(growths, study.structures, tuple(size), straight)
         for name in seeds:
-            rows[1, study.structures.index(name)] = round(255 / _FARTHEST)
+            rows[1, study.structures.index(name)] = 0
         return rows
 
     def build(path: Path) -> Mapping[str, Any]:

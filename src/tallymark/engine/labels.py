@@ -73,9 +73,10 @@ def ranking(batch: Batch, logit: Float[Tensor, "b k *space"], config: GrownTerm)
 
 
 def has_growth(batch: Batch) -> Bool[Tensor, "b k *one"]:
-    """Which structures of which images have grown."""
+    """Which structures of which images have grown from marks; where a guess stood in for them, there is no order."""
     assert batch.certainty is not None
-    return (batch.certainty > 0).any(dim=tuple(range(2, batch.certainty.ndim)), keepdim=True)
+    assert batch.order is not None
+    return ((batch.certainty > 0) & (batch.order > 0)).any(dim=tuple(range(2, batch.order.ndim)), keepdim=True)
 
 
 def taught_labels(batch: Batch, views: Float[Tensor, "v b k *space"], task: Task, config: GrownTerm) -> Batch:

@@ -104,7 +104,7 @@ def recover(
 
     Args:
         study: the study or its folder.
-        marks: the mark set; None: the only one there is.
+        marks: the mark set; None: the only one there is. With the setting ``data.marked=0`` no mark is used.
         numbers: the number variant; None: recorded, or the only simulated one.
         profile: of the networks, ``small`` or ``paper``.
         folds: how many parts the study is dealt to, each seen by a network of its own; at least 2.
@@ -129,7 +129,8 @@ def recover(
     """
     study = study if isinstance(study, Study) else Study.open(Path(study))
     config = resolve("grow", profile, seed=seed, marks=marks, numbers=numbers, file=file, settings=settings)
-    marks = mark_set(study, config.data.marks)
+    # Without marks to learn from there are none to keep to either: what numbers alone give.
+    marks = None if config.data.marked == 0 else mark_set(study, config.data.marks)
     config = config.model_copy(update={"data": config.data.model_copy(update={"marks": marks})})
     _check_study(study, config, check=check)
     folder = RecoveredFolder(Path(out))

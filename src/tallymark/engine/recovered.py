@@ -207,13 +207,13 @@ def number_rows(
     return rows
 
 
-def write_sheets(folder: RecoveredFolder, study: Study, mark_set: str, cases: pd.DataFrame) -> None:
+def write_sheets(folder: RecoveredFolder, study: Study, mark_set: str | None, cases: pd.DataFrame) -> None:
     """Two pages for a person: the cases to look at first, and some from the middle of the list.
 
     Args:
         folder: of the recovery, with its masks.
         study: the study.
-        mark_set: of the marks to be drawn.
+        mark_set: of the marks to be drawn; None: none.
         cases: the worst first.
     """
     middle = max(0, (len(cases) - _SHOWN) // 2)
@@ -222,7 +222,7 @@ def write_sheets(folder: RecoveredFolder, study: Study, mark_set: str, cases: pd
         overlay_sheet(panels, path, columns=4)
 
 
-def _panel(folder: RecoveredFolder, study: Study, mark_set: str, row: pd.Series) -> Panel:
+def _panel(folder: RecoveredFolder, study: Study, mark_set: str | None, row: pd.Series) -> Panel:
     case, task = study.case(str(row["id"])), study_task(study)
     image = normalise(case.read(), task.image_channels, task.window)
     marks = study.marks.labels(case.id, mark_set)
