@@ -265,6 +265,11 @@ def test_a_touchpad_turns_a_slice_for_the_way_of_a_notch_and_marked_slices_are_s
     study = Study.create(tmp_path / "study", settings, [Case("a", tmp_path / "a.nii.gz", split="train")])
     with visiting(browser, serving(study, "--author", "reader")) as marker:
         ticks = marker.page.locator("#ticks")
+        bar, stage = marker.page.locator("#slice").bounding_box(), marker.page.locator("main").bounding_box()
+        assert bar is not None
+        assert stage is not None
+        assert stage["height"] > bar["height"] > 0.8 * stage["height"]
+        assert stage["y"] + stage["height"] > bar["y"] + bar["height"]
         assert ticks.get_attribute("aria-label") == "no slice is marked"
         marker.page.mouse.move(*marker.at(0, 0))
         for _ in range(8):
@@ -298,3 +303,21 @@ def test_a_preset_and_what_is_inverted_stay_for_the_next_images(marker: Marker) 
         if shown:
             assert marker.page.locator("#presets").input_value() == "Full range"
         marker.next()
+
+
+@pytest.mark.parametrize("size", [LAPTOP, TABLET])
+def test_the_image_stays_where_it_is_when_the_server_goes(
+    browser: Browser, own: tuple[Study, Server], size: Any
+) -> None:
+    server = own[1]
+    with visiting(browser, server, size) as marker:
+        marker.draw((0.1, -0.1), (0.1, 0.1))
+        marker.next()
+        image = marker.page.locator("#image").bounding_box()
+        server.kill()
+        marker.draw((0, -0.1), (0, 0.1))
+        marker.page.wait_for_selector("#notes .warning:has-text('the server does not answer')")
+        assert marker.page.locator("#light").inner_text().startswith("○ not saved yet (")
+        assert marker.page.locator("#image").bounding_box() == image
+        server.start()
+        marker.page.wait_for_selector("#light[data-light=unsaved]")

@@ -126,6 +126,24 @@ def test_a_reviewer_sees_every_layer_and_sends_one_back(
     assert marker.errors == []
 
 
+def test_who_was_signed_out_loses_no_stroke(browser: Browser, tmp_path: Path, serving: Callable[..., Server]) -> None:
+    study = make_study(tmp_path)
+    make_team(study)
+    server = serving(study, "--team", "--overlap", "1")
+    context = browser.new_context(viewport=LAPTOP)
+    context.set_default_timeout(PATIENCE_MS)
+    marker = sign_in(Marker(context.new_page()), server.address, "ann")
+    name = shown_case(study, marker)
+    context.clear_cookies()
+    marker.draw((0, -0.1), (0, 0.1))
+    marker.page.wait_for_selector("#notes .warning:has-text('load this page again and sign in')")
+    sign_in(marker, server.address, "ann")
+    marker.wait_saved()
+    assert labels(study, name, "ann")["lesion"].any()
+    context.close()
+    assert marker.errors == []
+
+
 def test_a_reviewer_of_a_volume_sees_each_mark_on_its_slice(
     browser: Browser, tmp_path: Path, serving: Callable[..., Server]
 ) -> None:

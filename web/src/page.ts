@@ -254,7 +254,7 @@ export class Page {
     work.hints.saved();
     const [sign, word] = LIGHTS[outbox.light];
     this.light.dataset.light = outbox.light;
-    this.light.textContent = `${sign} ${word}${outbox.light === "unsaved" ? ` (${outbox.count}): ${outbox.trouble}` : ""}`;
+    this.light.textContent = `${sign} ${word}${outbox.light === "unsaved" ? ` (${outbox.count})` : ""}`;
     const { done, all, seconds } = work.following;
     const pace = `${done} of ${all}${seconds ? ` · ${seconds} s an image` : ""}`;
     this.progress.textContent = !all ? "" : work.reviewing ? `${all - done} left to review` : pace;
@@ -301,7 +301,9 @@ export class Page {
     this.size.value = String(Math.round(Math.sqrt(work.share / 0.5) * 100));
     const warnings = [...work.hints.warnings];
     if (!outbox.kept) warnings.push("this browser keeps nothing: wait for the light before you close it");
-    warnings.push(...[work.problem, this.review.problem].filter(Boolean));
+    const trouble = outbox.light === "unsaved" ? outbox.trouble : "";
+    if (trouble) warnings.push(outbox.kept ? `${trouble}; what you draw is kept in this browser` : trouble);
+    warnings.push(...[work.problem, this.review.problem].filter((problem) => problem && problem !== trouble));
     const refused = outbox.refused.length;
     const why = refused ? `${refused} could not be stored: ${outbox.refused.at(-1)!.reason}` : "";
     const open = () => showRefused(this.refusals, this.session, outbox.refused, () => void outbox.putAway());

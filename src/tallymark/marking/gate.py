@@ -227,8 +227,10 @@ class Gate:
         refusal = self._refusal(scope)
         if refusal is not None:
             status, why = refusal
-            door = {"door": "login"} if status == 401 and isinstance(self._sessions, TeamSessions) else {}
-            await JSONResponse({"error": why} | door, status)(scope, receive, send)
+            answer = {"error": why}
+            if status == 401 and isinstance(self._sessions, TeamSessions):
+                answer = {"error": "you are signed out: load this page again and sign in", "door": "login"}
+            await JSONResponse(answer, status)(scope, receive, send)
             return
         await self._app(scope, _limited(receive), send)
 
