@@ -20,6 +20,7 @@ from tallymark.engine.scoring import overlap_scores
 from tallymark.engine.train import train
 from tallymark.errors import CheckpointError, EvaluationError, GeometryError, ReadError, StudyError
 from tallymark.pictures import enlargement
+from tallymark.report import read_report
 from tiny import TINY
 
 
@@ -108,6 +109,27 @@ def test_the_policy_for_empty_masks():
     assert scores["iou_pooled"] == pytest.approx(2 / (4 + 5 - 2))
     assert scores["dice_pooled"] == pytest.approx(4 / 9)
     assert scores["mark_hit_rate"] == 0.5
+
+
+def test_a_study_without_full_masks_is_scored_by_its_numbers_and_marks(run, study):
+    known = evaluate(run, out=study.parent / "known")
+    (study / "truth.csv").unlink()
+    evaluation = evaluate(run)
+    assert (known.has_truth, evaluation.has_truth) == (True, False)
+    assert evaluation.summary()["full_masks"] is False
+    scores = evaluation.scores["lesion"]
+    assert scores["mark_hit_rate"] == known.scores["lesion"]["mark_hit_rate"]
+    assert [scores[key] for key in ("iou_per_image", "iou_pooled", "dice_pooled", "empty_correct")] == [None] * 4
+    assert evaluation.numbers["lesion_fraction"] == known.numbers["lesion_fraction"]  # every image has one
+    page = read_report([run], title="t").runs[0]
+    assert [example.caption.splitlines()[0] for example in page.examples] == [
+        "number closest",
+        "number in the middle",
+        "number farthest off",
+    ]
+    off = (evaluation.number_cases["predicted"] - evaluation.number_cases["recorded"]).abs()
+    assert page.examples[2].id == evaluation.number_cases["id"][off.idxmax()]
+    assert "n/a" in [score.text for score in page.scores if score.name == "IoU per image"]
 
 
 def test_any_folder_of_images_with_masks(run, study, tmp_path):

@@ -150,7 +150,7 @@ def test_a_number_that_is_missing_is_no_pair(make_run: MakeRun) -> None:
     table.loc[0, "recorded"] = ""
     table.to_csv(path, index=False)
     assert pd.isna(read_run(folder).numbers[0].recorded[0])
-    assert "recorded nan" in read_run(folder).examples[0].caption
+    assert "none recorded" in read_run(folder).examples[0].caption
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Where predictions and scores go; RUN if left away.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Score a run against full masks: overlap, error of the number, marks hit.
+    """Score a run against full masks: overlap, error of the number, marks hit. Without full masks: the last two.
 
     Example: `tallymark evaluate my-study/runs/first --split test --json`
     """
@@ -113,8 +113,12 @@ def evaluate(
         ("empty images", "empty_images"),
         ("of these left empty", "empty_correct"),
     ]
+    title = f"{evaluation.run.name} on {evaluation.name}: learned from {learned}"
+    if not evaluation.has_truth:
+        title += "\nthe study has no full masks: how well outlines overlap is not known"
+        scores = [row for row in scores if row[1] == "mark_hit_rate"]
     print_table(
-        f"{evaluation.run.name} on {evaluation.name}: learned from {learned}",
+        title,
         ["score", *evaluation.scores],
         [[label, *(of[key] for of in evaluation.scores.values())] for label, key in scores],
     )

@@ -109,7 +109,7 @@ class Study:
                 "this folder holds a study already",
                 where=folder,
                 found=", ".join(there),
-                remedy="choose another folder, or overwrite it on purpose",
+                remedy="choose another folder, or move this study away; import also has --overwrite",
             )
         cases = _completed(cases, settings)
         check_cases(cases, [f"case {number}" for number in range(1, len(cases) + 1)], settings.image.dimension)
@@ -176,6 +176,11 @@ class Study:
         """
         place = mark_place(self.folder, self.settings)
         return MarkStore(place, structures=self.structures, case_ids=frozenset(self._by_id))
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the study has full masks; they are not opened for that."""
+        return (self.folder / TRUTH).exists()
 
     @cached_property
     def truth(self) -> Truth:

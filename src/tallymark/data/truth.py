@@ -56,7 +56,9 @@ class Truth:
         self._rows: dict[tuple[str, str], list[TruthRow]] = {}
         if not path.exists():
             raise StudyError(
-                "this study has no full masks", where=path, remedy="import it with masks, or choose a weak recipe"
+                "this study has no full masks",
+                where=path,
+                remedy="import it with masks, or leave away what needs them: numbers and marks train without",
             )
         table = read_table(path, ("id", "structure", "path"), ("codes", "sha256"))
         folder = path.parent.resolve()

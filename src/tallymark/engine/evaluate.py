@@ -1,4 +1,7 @@
-"""Evaluation of a run: its predictions against full masks, its numbers against kept ones. Nothing may be missing."""
+"""Evaluation of a run: its predictions against full masks, its numbers against kept ones. Nothing may be missing.
+
+A study that has no full masks at all is scored by its numbers and marks alone, and the result says so.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,7 @@ class Evaluation:
         name: the split, or the name of the folder of images.
         recipe: of the run.
         supervised: whether the run learned from full masks.
+        has_truth: whether there were full masks to compare with; without them every overlap is None.
         scores: by structure: images, empty_images, empty_correct, iou_per_image, iou_pooled, dice_per_image,
             dice_pooled, mark_hit_rate; None where undefined.
         numbers: by statistic: unit, images, mean_absolute_error, bias, lower, upper (Bland-Altman limits).
@@ -55,6 +59,7 @@ class Evaluation:
     name: str
     recipe: str
     supervised: bool
+    has_truth: bool
     scores: Mapping[str, Mapping[str, float | int | None]]
     numbers: Mapping[str, Mapping[str, float | int | str | None]]
     cases: pd.DataFrame
@@ -68,6 +73,7 @@ class Evaluation:
             "on": self.name,
             "recipe": self.recipe,
             "supervised": self.supervised,
+            "full_masks": self.has_truth,
             "policy": POLICY,
             "scores": self.scores,
             "numbers": self.numbers,
@@ -85,6 +91,8 @@ def evaluate(
     out: Path | str | None = None,
 ) -> Evaluation:
     """Score a run on a split of its own study, or on any folder of images with masks.
+
+    A study without ``truth.csv`` is scored by its numbers and marks; its overlaps stay unknown.
 
     Args:
         run: the run's folder.
@@ -129,6 +137,7 @@ def evaluate(
         name=name,
         recipe=model.config.recipe,
         supervised=model.config.reads_masks,
+        has_truth=any(reference.has_truth for reference in references),
         scores={str(key): overlap_scores(rows) for key, rows in cases.groupby("structure", sort=False)},
         numbers={str(key): number_scores(rows) for key, rows in number_cases.groupby("statistic", sort=False)},
         cases=cases,
@@ -144,10 +153,10 @@ def evaluate(
 
 
 def study_references(study: Study, split: str, config: RunConfig) -> list[Reference]:
-    """The cases of a split with their full masks, kept numbers and marks.
+    """The cases of a split with their full masks, if the study has any, kept numbers and marks.
 
     Args:
-        study: with ``truth.csv``.
+        study: with or without ``truth.csv``.
         split: train, select, calibrate or test.
         config: says which numbers, marks and fold are meant.
     """
@@ -166,7 +175,8 @@ def study_references(study: Study, split: str, config: RunConfig) -> list[Refere
         }
         marks = study.marks.labels(case.id, marked) if marked is not None else {}
         request = Request(case.id, case.image, case.spacing)
-        references.append(Reference(request, case.group, _truth_of(study, case.id), recorded, marks))
+        truth = _truth_of(study, case.id)
+        references.append(Reference(request, case.group, truth, recorded, marks, study.has_truth))
     return references
 
 
@@ -211,7 +221,7 @@ def _draw(
         picture = overlay(
             image,
             np.stack([written(request, structure) for structure in structures]),
-            truth=np.stack([reference.truth(structure) for structure in structures]),
+            truth=np.stack([reference.truth(structure) for structure in structures]) if reference.has_truth else None,
             marks=np.stack([reference.marks.get(structure, nothing) for structure in structures]),
             enlarge=enlargement(image.shape[:-1]),
         )

@@ -3,6 +3,8 @@
 What an empty mask scores is a choice, stated in every result: an image without the structure has no overlap to speak
 of, so the per-image means are over the images that have it; the others are counted by how many stay empty. The pooled
 scores count every pixel of every image, and so see false alarms on empty images as well.
+
+Where there are no full masks, overlap is unknown (NaN, None); numbers and marks are compared all the same.
 """
 
 from __future__ import annotations
@@ -39,8 +41,10 @@ class Reference:
         request: the image.
         group: whose image it is; scores are resampled by group.
         truth: the full mask of a structure, read when asked.
-        recorded: the kept numbers in the units of the table; a missing one is measured on the full masks.
+        recorded: the kept numbers in the units of the table; a missing one is measured on the full masks, and without
+            them unknown.
         marks: marked pixels by structure, where there are any.
+        has_truth: whether there is a full mask to ask for.
     """
 
     request: Request
@@ -48,6 +52,7 @@ class Reference:
     truth: Callable[[str], np.ndarray]
     recorded: Mapping[str, float]
     marks: Mapping[str, np.ndarray]
+    has_truth: bool = True
 
 
 def score(
@@ -62,8 +67,9 @@ def score(
 
     Returns:
         One row a case and structure (id, group, structure, iou, dice, true_pixels, predicted_pixels, both_pixels,
-        marked_pixels, marks_hit), and one a case and statistic (id, group, statistic, unit, predicted, recorded, and
-        weight: how much the predicted number counts in that of its group).
+        marked_pixels, marks_hit; what needs the full mask is NaN without one), and one a case and statistic (id,
+        group, statistic, unit, predicted, recorded, and weight: how much the predicted number counts in that of its
+        group).
 
     Raises:
         GeometryError: a mask has another size than its image.
@@ -76,28 +82,27 @@ def score(
         masks: dict[str, np.ndarray] = {}
         truth: dict[str, np.ndarray] = {}
         for structure in task.structures:
-            masks[structure], truth[structure] = predicted(request, structure), reference.truth(structure)
+            masks[structure] = _fitting(predicted(request, structure), image.space, f"predicted mask of {request.id}")
+            if reference.has_truth:
+                truth[structure] = _fitting(reference.truth(structure), image.space, f"true mask of {request.id}")
+            overlap = Overlap.of(masks[structure], truth[structure]) if structure in truth else None
             marks = reference.marks.get(structure)
-            for mask, what in ((masks[structure], "predicted"), (truth[structure], "true")):
-                if mask.shape != image.space:
-                    where = f"{what} mask of {request.id}"
-                    raise GeometryError("sizes differ", where=where, found=mask.shape, expected=image.space)
-            overlap = Overlap.of(masks[structure], truth[structure])
             cases.append(
                 {
                     "id": request.id,
                     "group": reference.group,
                     "structure": structure,
-                    "iou": overlap.iou(),
-                    "dice": overlap.dice(),
-                    "true_pixels": overlap.true,
-                    "predicted_pixels": overlap.predicted,
-                    "both_pixels": overlap.both,
+                    "iou": math.nan if overlap is None else overlap.iou(),
+                    "dice": math.nan if overlap is None else overlap.dice(),
+                    "true_pixels": math.nan if overlap is None else overlap.true,
+                    "predicted_pixels": int(masks[structure].sum()),
+                    "both_pixels": math.nan if overlap is None else overlap.both,
                     "marked_pixels": 0 if marks is None else int(marks.sum()),
                     "marks_hit": 0 if marks is None else int((marks & masks[structure]).sum()),
                 }
             )
-        measured, true_numbers = (numbers_of(request, image, of, task) for of in (masks, truth))
+        measured = numbers_of(request, image, masks, task)
+        true_numbers = numbers_of(request, image, truth, task) if truth else {}
         for statistic in task.statistics:
             name = statistic.name
             numbers.append(
@@ -107,7 +112,7 @@ def score(
                     "statistic": name,
                     "unit": statistic.unit,
                     "predicted": measured[name],
-                    "recorded": reference.recorded.get(name, true_numbers[name]),
+                    "recorded": reference.recorded.get(name, true_numbers.get(name, math.nan)),
                     "weight": weight(statistic, masks),
                 }
             )
@@ -144,10 +149,14 @@ def group_numbers(numbers: pd.DataFrame, recorded: Mapping[tuple[str, str], floa
 
 
 def overlap_scores(cases: pd.DataFrame) -> dict[str, float | int | None]:
-    """Scores of one structure from its rows (iou, dice, true_pixels, predicted_pixels, both, marks); see POLICY."""
+    """Scores of one structure from its rows (iou, dice, true_pixels, predicted_pixels, both, marks); see POLICY.
+
+    Rows without a full mask count for the marks alone.
+    """
     with_structure = cases[cases["true_pixels"] > 0]
     empty = cases[cases["true_pixels"] == 0]
-    both, true, predicted = (int(cases[name].sum()) for name in ("both_pixels", "true_pixels", "predicted_pixels"))
+    known = cases[cases["true_pixels"].notna()]
+    both, true, predicted = (int(known[name].sum()) for name in ("both_pixels", "true_pixels", "predicted_pixels"))
     pooled = Overlap(tp=both, fp=predicted - both, fn=true - both)
     marked, hit = int(cases["marked_pixels"].sum()), int(cases["marks_hit"].sum())
     return {
@@ -174,6 +183,12 @@ def number_scores(rows: pd.DataFrame) -> dict[str, float | int | str | None]:
         "lower": _finite(agreement.lower),
         "upper": _finite(agreement.upper),
     }
+
+
+def _fitting(mask: np.ndarray, space: tuple[int, ...], where: str) -> np.ndarray:
+    if mask.shape != space:
+        raise GeometryError("sizes differ", where=where, found=mask.shape, expected=space)
+    return mask
 
 
 def _mean(values: pd.Series) -> float | None:

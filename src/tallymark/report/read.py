@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def read_report(
     structures = tuple(dict.fromkeys(structure for run in runs for structure in run.structures))
     facts = [Fact("Evaluated on", f"{max(run.images for run in runs)} images ({split})")]
     facts += [Fact(f"{run.name} learned from", run.learned_from) for run in runs]
-    names = ", ".join(run.name for run in runs)
+    *others, last = (run.name for run in runs)
+    names = f"{', '.join(others)} and {last}" if others else last
     return ReportContent(
         title=title,
         lead=lead or f"How well {names} found {' and '.join(structures)} in images that were kept apart from training.",
@@ -68,7 +70,8 @@ def read_run(folder: Path, *, split: str = "test", name: str | None = None) -> R
     """Read one run folder: configuration, environment, evaluation, curves and three overlays.
 
     The overlays are those of the images with the best, the median and the worst IoU (mean over the structures; images
-    without any structure have none and are passed over).
+    without any structure have none and are passed over). Without full masks they are those whose number is closest to
+    the recorded one, in the middle, and farthest from it.
 
     Args:
         folder: as training, prediction and evaluation leave it: ``config.toml``, ``environment.json``, ``curves.png``,
@@ -107,7 +110,7 @@ def read_run(folder: Path, *, split: str = "test", name: str | None = None) -> R
         images=cases["id"].nunique(),
         scores=scores_of(structures, statistics, where=source),
         curves_png=_existing(folder / "curves.png", "train the run again"),
-        examples=tuple(_examples(cases, tables[0], folder / "predictions" / split / "overlays", remedy)),
+        examples=tuple(_examples(_ranked(cases, tables[0]), tables[0], folder / "predictions" / split, remedy)),
         settings=config.model_dump(mode="json", exclude_none=True) | {"evaluation": evaluation.get("policy", {})},
         environment=environment,
         numbers=tuple(_pairs(rows) for table in tables for _, rows in table.groupby("statistic", sort=False)),
@@ -130,24 +133,34 @@ def _pairs(rows: pd.DataFrame) -> NumberPairs:
     )
 
 
-def _examples(cases: pd.DataFrame, numbers: pd.DataFrame, overlays: Path, remedy: str) -> Iterator[Example]:
-    # An image that has none of the structure scores 0 or 1 by convention: neither the best nor the worst case.
-    iou = (
-        cases[cases["true_pixels"] > 0].groupby("id")["iou"].mean().dropna().sort_values(ascending=False, kind="stable")
-    )
-    places = {"best": 0, "median": len(iou) // 2, "worst": len(iou) - 1}
-    shown: set[str] = set()
-    for word, place in places.items() if len(iou) else ():
-        case = str(iou.index[place])
-        if case in shown:  # fewer than three images
-            continue
-        shown.add(case)
-        lines = [f"{word}, IoU {iou.iloc[place]:.3f}"]
+def _ranked(cases: pd.DataFrame, numbers: pd.DataFrame) -> dict[str, str]:
+    """Cases to show and what to say of them: by their overlap, or without full masks by how far their number is off."""
+    if cases["true_pixels"].notna().any():
+        # An image that has none of the structure scores 0 or 1 by convention: neither the best nor the worst case.
+        by_case = cases[cases["true_pixels"] > 0].groupby("id")["iou"].mean().dropna()
+        order = by_case.sort_values(ascending=False, kind="stable")
+        words = ("best, IoU {:.3f}", "median, IoU {:.3f}", "worst, IoU {:.3f}")
+    else:
+        # Numbers of different units do not add up: the first statistic ranks.
+        of_first = numbers[numbers["statistic"] == numbers["statistic"].iloc[0]].set_index("id")
+        order = (of_first["predicted"] - of_first["recorded"]).abs().dropna().sort_values(kind="stable")
+        words = ("number closest", "number in the middle", "number farthest off")
+    shown: dict[str, str] = {}
+    for word, place in zip(words, (0, len(order) // 2, len(order) - 1), strict=True):
+        if len(order) and str(order.index[place]) not in shown:  # fewer than three images: each once
+            shown[str(order.index[place])] = word.format(order.iloc[place])
+    return shown
+
+
+def _examples(ranked: Mapping[str, str], numbers: pd.DataFrame, folder: Path, remedy: str) -> Iterator[Example]:
+    for case, word in ranked.items():
+        lines = [word]
         rows = numbers[numbers["id"] == case]
         for statistic, predicted, recorded in zip(rows["statistic"], rows["predicted"], rows["recorded"], strict=True):
             owner = f"{statistic.replace('_', ' ')}: " if len(rows) > 1 else ""
-            lines.append(f"{owner}predicted {predicted:.3g}, recorded {recorded:.3g}")
-        yield Example(case, _existing(overlays / f"{case}.png", remedy), "\n".join(lines))
+            kept = "none recorded" if math.isnan(recorded) else f"recorded {recorded:.3g}"
+            lines.append(f"{owner}predicted {predicted:.3g}, {kept}")
+        yield Example(case, _existing(folder / "overlays" / f"{case}.png", remedy), "\n".join(lines))
 
 
 def _figures(evaluation: Mapping[str, Any], key: str, path: Path, remedy: str) -> Mapping[str, Figures]:
