@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -114,10 +115,47 @@ def test_somebody_at_the_terminal_is_asked(clinic: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         "tallymark.cli.new.sys", type("sys", (), {"stdin": type("stdin", (), {"isatty": lambda: True})})
     )
-    result = run(*words(clinic), answers="image\nfat\narea_fraction\npercent\nfat\n")
-    assert result.exit_code == 0, result.output
-    assert Study.open(clinic / "study").statistics[0].unit == "percent"
+    answers = "image\nfat\narea_fraction\npercent\nfat\npatient\n5\n"
+    shown = run(*words(clinic, "--preview"), answers=answers)
+    assert shown.exit_code == 0, shown.output
+    assert "12 of 60 matched rows" in shown.output
+    line = shlex.split(shown.output.split("to make it: ")[1])
+    assert run(*line[line.index("new") :]).exit_code == 0  # as it stands there, nothing is asked again
+    made = Study.open(clinic / "study")
+    assert made.statistics[0].unit == "percent"
+    assert made.case("007").group == "P3"
+    assert made.numbers()["007", "fat"].high == pytest.approx(0.15)
+    assert run(*words(clinic, "--name", "x", "--preview"), answers=answers[:-2] + "\n").exit_code == 0  # not rounded
+    assert "this is no step" in str(run(*words(clinic), answers=answers[:-2] + "five\n").exception)
     assert sys.stdin is not None
+
+
+def test_the_line_to_type_again_says_what_was_said(clinic: Path) -> None:
+    said = (*MEANING, "--group", "patient", "--digits", "0", "--missing", "n/a", "--missing", "-", "--ids-as-numbers")
+    line = shlex.split(run(*words(clinic, *said, "--preview")).output.split("to make it: ")[1])
+    expected = [str(word) for word in words(clinic, *said)]
+    assert sorted(line[line.index("new") :]) == sorted(expected)
+
+
+def test_numbers_that_look_rounded_are_pointed_out(clinic: Path) -> None:
+    rows = "".join(f"{number:03d},P{number // 2},{5 * (number % 4)}\n" for number in range(60))
+    (clinic / "kept.csv").write_text("image,patient,fat\n" + rows)
+    line = [
+        "new",
+        clinic / "study",
+        "--images",
+        clinic / "scans",
+        "--table",
+        clinic / "kept.csv",
+        *MEANING,
+        "--preview",
+    ]
+    plain = run(*line).output
+    assert "all numbers are multiples of 5 and count as exact" in plain
+    assert "15 numbers are exactly 0: no pixel of these images is fat" in plain
+    rounded = run(*line, "--rounding", "5").output
+    assert "rounded: 0 counts as 0 to 2.5" in rounded
+    assert "exact" not in rounded
 
 
 @pytest.mark.parametrize(

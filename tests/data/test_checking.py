@@ -160,6 +160,7 @@ def test_marks_that_contradict_image_number_or_each_other(study: Study) -> None:
 def test_one_pixel_less_is_no_contradiction(study: Study) -> None:
     study.marks.add_raster("c01", "wide", "fat", np.arange(SIZE * SIZE).reshape(SIZE, SIZE) < 42)
     assert said(study) == []
+    assert check_study(study.folder).marked == {"first": len(study.cases), "wide": 1}
 
 
 def test_damaged_marks_are_a_finding(study: Study) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -186,6 +186,26 @@ class TestBeyondThisMachine:
             with pytest.raises(SystemExit) as stopped:
                 main(["mark", str(study.folder), "--no-browser", *words])
             assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "splits"),
+    [
+        ([], ("train", "select", "calibrate")),
+        (["--split", "test"], ["test"]),
+        (["--split", "all"], ("train", "select", "calibrate", "test")),
+    ],
+)
+def test_the_test_images_are_marked_on_demand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], splits: Sequence[str]
+) -> None:
+    study = make_study(tmp_path)
+    asked: list[MarkingSettings] = []
+    monkeypatch.setattr("tallymark.marking.server.serve", lambda _study, settings, *_: asked.append(settings))
+    assert CliRunner().invoke(app, ["mark", str(study.folder), *words]).exit_code == 0
+    assert asked[0].splits == splits
+    refused = CliRunner().invoke(app, ["mark", str(study.folder), "--split", "all", "--split", "most"])
+    assert "train, select, calibrate, test, or all" in str(refused.exception)
 
 
 def test_accounts_from_the_command_line(study: Study, tmp_path: Path) -> None:

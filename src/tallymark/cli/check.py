@@ -43,6 +43,7 @@ def check(
                 "study": study,
                 "cases": report.cases,
                 "images_opened": report.opened,
+                "marked": report.marked,
                 "errors": errors,
                 "warnings": warnings,
                 "findings": [finding.document() for finding in report.findings],
@@ -61,6 +62,8 @@ def check(
             typer.echo(str(finding))
         for note in report.notes:
             typer.echo(f"note: {note}")
+        for name, count in report.marked.items():
+            typer.echo(f"mark set '{name}': {count} of {report.cases} images marked")
         typer.echo(f"{report.cases} cases, {report.opened} images opened: {errors} errors, {warnings} warnings")
     if errors:
         raise typer.Exit(StudyError.exit_code)

@@ -87,7 +87,7 @@ def demo(
         lead="Two models that never saw a mask, only a number and a few marked pixels for each image (grow is ours, "
         "paper that of Kulkarni, Raff & Oates 2026), beside one that learned from the full masks.",
         synthetic=True,
-        notes=[str(imported)],
+        notes=str(imported).splitlines(),
         command=f"tallymark demo --out {out} --cases {cases} --seed {seed}",
     )
     page = write_report(content, out / "report.html")

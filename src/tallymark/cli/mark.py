@@ -15,7 +15,10 @@ def mark(
     marks: Annotated[str, typer.Option(help="The set of marks to add to.")] = "hand",
     author: Annotated[str | None, typer.Option(help="Whose marks they are; the user of this machine.")] = None,
     split: Annotated[
-        list[str] | None, typer.Option(help="Mark the images of this split; may be repeated. All but test.")
+        list[str] | None,
+        typer.Option(
+            help="Mark the images of this split; may be repeated; all: of every one. All but test if left away."
+        ),
     ] = None,
     numbers: Annotated[str | None, typer.Option(help="Variant of the numbers that growth goes by.")] = None,
     run: Annotated[Path | None, typer.Option(help="Show the outlines that this run predicted, after a stroke.")] = None,
@@ -44,6 +47,7 @@ def mark(
     import webbrowser
 
     from tallymark.cli.team import open_team
+    from tallymark.data.settings import SPLITS
     from tallymark.data.study import Study
     from tallymark.marking.server import serve
     from tallymark.marking.settings import TO_MARK, MarkingSettings, port_of
@@ -63,7 +67,7 @@ def mark(
         private_key=private_key,
         behind_proxy=behind_proxy,
         filled=full,
-        splits=split or TO_MARK,
+        splits=SPLITS if split == ["all"] else split or TO_MARK,
     )
 
     def ready(address: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +78,7 @@ def new(
     Example: `tallymark new my-study --images scans --table kept.xlsx --id image --value "fat %" --kind area_fraction
     --unit percent --structure fat --group patient`
     """
+    typed = dict(locals())
     from tallymark.data.quantities import half_unit
     from tallymark.data.table_layout import TableLayout
     from tallymark.data.tabulated import plan_study
@@ -94,6 +96,13 @@ def new(
         divided = _names(ask(None, "--over", "Which structures were divided by (with commas between)?"))
     if kind in ("area", "longest_axis", "shortest_axis"):
         spacing = ask(spacing, "--spacing", "How large is a pixel (ROW,COLUMN in mm)?")
+    # Who was asked at all is asked for what can be left away, too.
+    if ask.answers and group is None and level == "image":
+        group = ask.maybe("--group", "Which column names the patient? (Enter: no patient has two images)")
+    if ask.answers and digits is None and rounding is None:
+        rounding = _step(
+            ask.maybe("--rounding", "To which step were the numbers rounded? (5, 0.1; Enter: not rounded)")
+        )
     statistic = Statistic(name or value, _any(kind), tuple(measured), tuple(divided), unit)
     layout = TableLayout(
         id=id,
@@ -116,6 +125,7 @@ def new(
         raise typer.Exit(0 if plan.sound(allow_unmatched=allow_unmatched) else StudyError.exit_code)
     plan.require_sound(allow_unmatched=allow_unmatched)
     if preview:
+        typer.echo(f"to make it: {_command(typed, ask.answers)}")
         return
     made = plan.create(study, tuple(dict.fromkeys([*(structure or []), *measured, *divided])))
     if json:
@@ -130,6 +140,7 @@ class _Asker:
 
     def __init__(self, somebody: bool) -> None:
         self._somebody = somebody
+        self.answers: dict[str, str] = {}
 
     def __call__(self, given: str | None, option: str, question: str, choices: Sequence[str] = ()) -> str:
         from tallymark.errors import ConfigError
@@ -139,10 +150,45 @@ class _Asker:
             remedy = f"say so with {option}: it is never guessed"
             raise ConfigError(question, where=option, expected=expected, remedy=remedy)
         if given is None:
-            given = str(typer.prompt(f"{question} ({expected})" if expected else question, err=True)).strip()
+            given = self._answer(option, f"{question} ({expected})" if expected else question)
         if choices and given not in choices:
             raise ConfigError("this is not offered", where=option, found=repr(given), expected=expected)
         return given
+
+    def maybe(self, option: str, question: str) -> str | None:
+        """What somebody says of something that need not be said; None if it is nothing."""
+        return self._answer(option, question, default="") or None
+
+    def _answer(self, option: str, question: str, default: str | None = None) -> str:
+        answer = str(typer.prompt(question, default=default, show_default=False, prompt_suffix=" ", err=True)).strip()
+        if answer:
+            self.answers[option] = answer
+        return answer
+
+
+def _command(typed: Mapping[str, Any], answers: Mapping[str, str]) -> str:
+    """The line that was typed, with what was answered and without ``--preview``, to be typed again."""
+    words = ["tallymark", "new", str(typed["study"])]
+    for name, value in typed.items():
+        option = f"--{name.replace('_', '-')}"
+        if name in ("study", "preview") or value is None or value is False or (name, value) == ("level", "image"):
+            continue
+        if value is True:
+            words.append(option)
+        else:
+            words += [word for each in (value if isinstance(value, list) else [value]) for word in (option, str(each))]
+    for option, answer in answers.items():  # several structures in one answer were measured together
+        words += ["--of" if option == "--structure" and "," in answer else option, answer]
+    return shlex.join(words)
+
+
+def _step(text: str | None) -> float | None:
+    from tallymark.errors import ConfigError
+
+    try:
+        return None if text is None else float(text)
+    except ValueError as error:
+        raise ConfigError("this is no step", where="--rounding", found=repr(text), expected="5, 0.1") from error
 
 
 def _choice(given: str | None, option: str, choices: Sequence[str]) -> Any:
@@ -186,7 +232,7 @@ def _show(plan: StudyPlan) -> None:
         for line in [*good[:_SHOWN], *others]
     ]
     columns = ("id in the table", "image", f"{plan.statistic.name}, {plan.statistic.unit}", "group", "state")
-    print_table("preview", columns, rows)
+    print_table("preview" if len(good) <= _SHOWN else f"preview: {_SHOWN} of {len(good)} matched rows", columns, rows)
     counts = {state: sum(line.state == state for line in plan.lines) for state in {line.state for line in plan.lines}}
     listed = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     typer.echo(f"{len(plan.lines)} rows: {listed}; {len(plan.without_row)} images without a row")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from tallymark.data.near_duplicates import clusters, near_pairs
 from tallymark.data.splits import assign_splits
 from tallymark.data.study import CASES, NUMBERS, SETTINGS, Study
 from tallymark.data.tables import write_table
-from tallymark.errors import StudyError
+from tallymark.errors import StudyError, TallymarkError
 
 QUICK_BYTES = 300_000_000
 """Images of up to this size together are opened without being asked: that takes seconds."""
@@ -54,6 +55,7 @@ class CheckReport:
         opened: number of images that were opened.
         findings: everything that is wrong.
         duplicates: across groups; each is a finding, too.
+        marked: number of marked images by mark set.
         notes: what was not looked at, and why.
     """
 
@@ -62,6 +64,7 @@ class CheckReport:
     opened: int = 0
     findings: list[Finding] = field(default_factory=list)
     duplicates: list[Duplicates] = field(default_factory=list)
+    marked: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def count(self, severity: Severity) -> int:
@@ -111,6 +114,8 @@ def check_study(folder: Path | str, *, images: bool | None = None) -> CheckRepor
     report.findings += check_splits(tables.cases, tables.settings, str(folder / CASES))
     numbers = kept_numbers(tables.numbers, tables.settings.statistics)
     store = MarkStore(mark_place(folder, tables.settings))
+    with contextlib.suppress(TallymarkError):  # marks that cannot be read are a finding of check_marks
+        report.marked = {name: kept.cases for name, kept in store.sets().items()}
     found, marked = check_marks(store, tables.cases, looks, tables.settings.statistics, numbers)
     report.findings += found
     spaces = {case.id: look.space for case, look in zip(tables.cases, looks, strict=True) if look.space is not None}

@@ -14,6 +14,7 @@ from tallymark.data.findings import some
 from tallymark.data.images import read_image
 from tallymark.data.matching import ImageNames, Match, case_ids, list_images, members
 from tallymark.data.numbers import NumberRow
+from tallymark.data.plan_remarks import remarks
 from tallymark.data.quantities import read_quantities
 from tallymark.data.spreadsheet import Row, read_sheet
 from tallymark.data.study_plan import Line, StudyPlan
@@ -101,7 +102,7 @@ def plan_study(
         )
     _make_cases(plan, files, images, group_of, spacing, by_group)
     _make_numbers(plan, layout, group_of, half)
-    _remark(plan, layout)
+    plan.notes += remarks(plan, layout)
     return plan
 
 
@@ -258,26 +259,6 @@ def _make_numbers(plan: StudyPlan, layout: TableLayout, group_of: dict[Path, str
         low = math.nan if half is None else max(0.0, line.value - half)
         high = math.nan if half is None else min(highest, line.value + half)
         plan.numbers.append(NumberRow(name, plan.statistic.name, line.value, low, high, level=layout.level))
-
-
-def _remark(plan: StudyPlan, layout: TableLayout) -> None:
-    """What is no fault, and yet worth a second look."""
-    matched = [line for line in plan.lines if line.state == "matched"]
-    kept = [line.value for line in matched if not math.isnan(line.value)]
-    without = len(matched) - len(kept)
-    if without:
-        plan.notes.append(f"{without} rows are without a number: their images stay in the study without one")
-    if len(kept) > 2 and plan.statistic.unit == "percent" and 0 < max(kept) <= 1:
-        plan.notes.append("no number is above 1: are they really percent? (else: --unit fraction)")
-    by_rule: dict[str, int] = {}
-    for line in matched:
-        by_rule[line.how] = by_rule.get(line.how, 0) + 1
-    if by_rule.keys() & {"letter case", "number"}:
-        plan.notes.append("matched by " + ", ".join(f"{how}: {count}" for how, count in by_rule.items()))
-    if layout.group is None and layout.level == "image":
-        plan.notes.append(
-            "no --group: every image counts as a patient of its own; if one has several, splits will leak"
-        )
 
 
 def _look(file: Path) -> _Look | TallymarkError:

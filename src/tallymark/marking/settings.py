@@ -64,7 +64,10 @@ class MarkingSettings:
         unknown = [split for split in self.splits if split not in SPLITS]
         if unknown or not self.splits:
             raise ConfigError(
-                "unknown split", where="--split", found=", ".join(unknown) or "none", expected=", ".join(SPLITS)
+                "unknown split",
+                where="--split",
+                found=", ".join(unknown) or "none",
+                expected=", ".join((*SPLITS, "or all")),
             )
         for option, share in (("--blind", self.blind), ("--overlap", self.overlap)):
             if not 0 <= share <= 1:
