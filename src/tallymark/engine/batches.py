@@ -262,7 +262,8 @@ def mark_set(study: Study, name: str | None) -> str:
             "which mark set?" if name is None else f"no mark set '{name}'",
             where=study.folder,
             found=", ".join(there) or "no marks",
-            remedy="name one with --marks, or make one: 'tallymark weaken STUDY --marks erosion:8% --as e8'; "
+            remedy="name one with --marks, or make one: by hand, 'tallymark mark STUDY', or of full masks, "
+            "'tallymark weaken STUDY --marks erosion:8% --as e8'; "
             "with --set data.marked=0 the recipe grow learns from numbers alone",
         )
     return name
