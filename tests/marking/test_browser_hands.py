@@ -11,7 +11,7 @@ import pytest
 import SimpleITK
 from playwright.sync_api import Browser
 
-from browsing import LAPTOP, TABLET, Marker, Server, marking, shown_case, visiting
+from browsing import LAPTOP, TABLET, Marker, Server, labels, marking, shown_case, visiting
 from marking_study import make_study
 from tallymark.data.annotations import Annotator
 from tallymark.data.study import Case, Study, StudySettings
@@ -210,6 +210,21 @@ class TestKeys:
         assert stroke.mark.points[-1].tolist() == [59, 131]  # type: ignore[union-attr]
         marker.key("z", *["-"] * 12, "f", "Escape")
 
+    def test_arrows_turn_the_window(self, marker: Marker) -> None:
+        marker.page.mouse.move(1, 1)
+        marker.painted()
+        means = [np.mean(marker.samples())]
+        for keys in (("w", "Shift+ArrowUp"), ("Shift+ArrowDown", "Shift+ArrowDown")):
+            marker.key(*keys)
+            marker.painted()
+            means.append(np.mean(marker.samples()))
+        assert means[1] > means[0] > means[2]  # a lower level is brighter
+        spread = np.std(marker.samples())
+        marker.key(*["Shift+ArrowRight"] * 5)
+        marker.painted()
+        assert np.std(marker.samples()) < spread  # a wider window has less contrast
+        assert marker.inked == 0
+
     def test_all_ink_is_hidden_until_the_next_stroke(self, marker: Marker) -> None:
         marker.page.mouse.move(1, 1)
         marker.painted()
@@ -321,3 +336,19 @@ def test_the_image_stays_where_it_is_when_the_server_goes(
         assert marker.page.locator("#image").bounding_box() == image
         server.start()
         marker.page.wait_for_selector("#light[data-light=unsaved]")
+
+
+@pytest.mark.parametrize("method", ["IDBFactory.prototype.open", "IDBObjectStore.prototype.add"])
+def test_where_the_browser_keeps_nothing_the_server_has_it(
+    browser: Browser, own: tuple[Study, Server], method: str
+) -> None:
+    study, server = own
+    context = browser.new_context(viewport=LAPTOP)
+    context.add_init_script(f"{method} = () => {{ throw new DOMException('full', 'QuotaExceededError'); }};")
+    marker = Marker(context.new_page()).open(server.address)
+    marker.draw((0, -0.1), (0, 0.1))
+    marker.page.wait_for_selector("#notes .warning:has-text('this browser keeps nothing')")
+    marker.wait_saved()
+    assert int(labels(study, shown_case(study, marker))["lesion"].sum()) == marker.inked > 0
+    context.close()
+    assert marker.errors == []

@@ -21,7 +21,7 @@ const KEYS: [string, string][] = [
   ["S", "skip"],
   ["F", "fit to window"],
   ["I", "invert"],
-  ["W", "window and level by drag (or the right mouse button)"],
+  ["W", "window and level by drag (or the right mouse button) or arrows"],
   ["H", "hide all ink while held (the button: until the next stroke)"],
   ["G", "grown shape"],
   ["M", "model's outline, after the first stroke"],

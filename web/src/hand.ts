@@ -124,10 +124,17 @@ export class Hand {
       const [x, y] = this.place(event);
       const { range } = work.current.frame.about;
       const step = (range[1] - range[0]) / 600;
-      const width = Math.max(step, gesture.high - gesture.low + 2 * step * (x - gesture.x));
-      const level = (gesture.high + gesture.low) / 2 + step * (y - gesture.y);
-      work.setWindow({ ...work.view.window, low: level - width / 2, high: level + width / 2 });
+      this.shift(2 * step * (x - gesture.x), step * (y - gesture.y), gesture);
     } else this.draw(gesture.mark, event);
+  }
+
+  /** Widen the window and raise its level, by values of the image. */
+  private shift(wider: number, higher: number, from: { low: number; high: number } = this.work.view.window): void {
+    const { work } = this;
+    const { range } = work.current!.frame.about;
+    const width = Math.max((range[1] - range[0]) / 600, from.high - from.low + wider);
+    const level = (from.high + from.low) / 2 + higher;
+    work.setWindow({ ...work.view.window, low: level - width / 2, high: level + width / 2 });
   }
 
   private draw(mark: Mark, event: PointerEvent): void {
@@ -270,7 +277,8 @@ export class Hand {
   arrow(dr: number, dc: number): void {
     const { work } = this;
     if (!work.current) return;
-    const { rows, columns } = work.current.frame.about;
+    const { rows, columns, range } = work.current.frame.about;
+    if (work.tool === "window") return this.shift((dc * (range[1] - range[0])) / 100, (dr * (range[1] - range[0])) / 100);
     const pen = (this.keyPen ??= { at: work.view.cursor?.at ?? [(rows - 1) / 2, (columns - 1) / 2], mark: null });
     const at: Point = [
       Math.min(rows - 1, Math.max(0, Math.round(pen.at[0]) + dr)),

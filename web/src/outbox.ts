@@ -25,7 +25,8 @@ function finished(transaction: IDBTransaction): Promise<void> {
 }
 
 interface Entry {
-  number: IDBValidKey | null; // of the browser's store; null until it is there
+  number: IDBValidKey | null; // of the browser's store; null where it is not there
+  tried: boolean; // it is there, or could not be put there: it may be sent
   event: Event;
 }
 
@@ -35,7 +36,7 @@ export class Outbox {
   private failures = 0;
   private timer = 0;
   refused: Refusal[] = [];
-  kept = true; // false where the browser offers no store
+  kept = true; // false where the browser offers no store, or no room in it
   trouble = "";
 
   private constructor(
@@ -66,7 +67,7 @@ export class Outbox {
         done(transaction.objectStore("waiting").getAll() as IDBRequest<Event[]>),
         done(transaction.objectStore("refused").getAll() as IDBRequest<Refusal[]>),
       ]);
-      box.waiting = keys.map((number, i) => ({ number, event: events[i] }));
+      box.waiting = keys.map((number, i) => ({ number, tried: true, event: events[i] }));
       box.refused = refused;
       void navigator.storage?.persist?.();
     }
@@ -95,17 +96,24 @@ export class Outbox {
   }
 
   async add(event: Event): Promise<void> {
-    const entry: Entry = { number: null, event };
+    const entry: Entry = { number: null, tried: false, event };
     this.waiting.push(entry);
     this.changed();
-    if (this.database) {
-      const transaction = this.database.transaction("waiting", "readwrite", { durability: "strict" });
-      const request = transaction.objectStore("waiting").add(event);
-      transaction.commit(); // without waiting for a turn of this page, which may be closed before it comes
-      await finished(transaction);
-      entry.number = request.result;
+    try {
+      if (this.database) entry.number = await this.store(this.database, event);
+    } catch {
+      this.kept = false; // the server is to have it all the same
     }
+    entry.tried = true;
     this.soon(0);
+  }
+
+  private async store(database: IDBDatabase, event: Event): Promise<IDBValidKey> {
+    const transaction = database.transaction("waiting", "readwrite", { durability: "strict" });
+    const request = transaction.objectStore("waiting").add(event);
+    transaction.commit(); // without waiting for a turn of this page, which may be closed before it comes
+    await finished(transaction);
+    return request.result;
   }
 
   /** Take out what the server refused; whoever calls has kept it elsewhere. */
@@ -151,7 +159,7 @@ export class Outbox {
 
   /** The first ones that wait, as many as the server takes at once. */
   private batch(): Entry[] {
-    const stored = this.waiting.filter((entry) => !this.database || entry.number !== null).slice(0, AT_ONCE);
+    const stored = this.waiting.filter((entry) => entry.tried).slice(0, AT_ONCE);
     let points = 0;
     const enough = stored.findIndex(({ event }, i) => {
       points += "points" in event ? event.points.length : 0;
@@ -161,11 +169,13 @@ export class Outbox {
   }
 
   private async forget(entries: Entry[], wrong: Refusal[]): Promise<void> {
-    if (this.database) {
-      const transaction = this.database.transaction(["waiting", "refused"], "readwrite");
-      for (const entry of entries) transaction.objectStore("waiting").delete(entry.number!);
-      for (const refusal of wrong) transaction.objectStore("refused").add(refusal);
-      await finished(transaction);
+    try {
+      const transaction = this.database?.transaction(["waiting", "refused"], "readwrite");
+      for (const { number } of entries) if (number !== null) transaction?.objectStore("waiting").delete(number);
+      for (const refusal of wrong) transaction?.objectStore("refused").add(refusal);
+      if (transaction) await finished(transaction);
+    } catch {
+      this.kept = false; // what is still there is sent once more at the next visit, and stored once
     }
     this.waiting = this.waiting.filter((entry) => !entries.includes(entry));
     this.refused.push(...wrong);

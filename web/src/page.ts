@@ -300,7 +300,7 @@ export class Page {
     });
     this.size.value = String(Math.round(Math.sqrt(work.share / 0.5) * 100));
     const warnings = [...work.hints.warnings];
-    if (!outbox.kept) warnings.push("this browser keeps nothing: wait for the light before you close it");
+    if (!outbox.kept) warnings.push("this browser keeps nothing: close it only when the light says saved");
     const trouble = outbox.light === "unsaved" ? outbox.trouble : "";
     if (trouble) warnings.push(outbox.kept ? `${trouble}; what you draw is kept in this browser` : trouble);
     warnings.push(...[work.problem, this.review.problem].filter((problem) => problem && problem !== trouble));

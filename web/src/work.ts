@@ -140,10 +140,7 @@ export class Work {
   }
 
   add(event: Event): void {
-    this.outbox.add(event).catch(() => {
-      this.problem = "this browser could not keep the stroke";
-      this.changed();
-    });
+    void this.outbox.add(event);
   }
 
   event<T extends object>(rest: T): T & { id: string; case: string } {
