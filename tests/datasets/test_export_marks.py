@@ -240,7 +240,9 @@ class TestRefusals:
         runner = CliRunner()
         for format in ("geojson", "label-studio"):
             out = str(tmp_path / format)
-            written = runner.invoke(app, ["export", "marks", str(study.folder), out, "--format", format, "--json"])
+            written = runner.invoke(
+                app, ["export", "marks", str(study.folder), out, "--format", format, "--marks", "hand", "--json"]
+            )
             assert json.loads(written.output)["images"] == 2
             words = ["import", "marks", str(study.folder), out, "--as", format, "--format", format, "--json"]
             assert json.loads(runner.invoke(app, words).output)["marked"] == 2

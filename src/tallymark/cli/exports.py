@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Write marks for other tools.")
 def marks(
     study: Annotated[Path, typer.Argument(help="The study folder.", metavar="STUDY")],
     out: Annotated[Path, typer.Argument(help="The folder to make.", metavar="OUT")],
-    mark_set: Annotated[str, typer.Option("--set", help="Which marks.")] = "hand",
+    mark_set: Annotated[str, typer.Option("--marks", help="The mark set.")] = "hand",
     format: Annotated[
         Literal["labels", "nnunet", "geojson", "label-studio"],
         typer.Option(help="Label images (napari, 3D Slicer, ITK-SNAP), nnU-Net, GeoJSON (QuPath) or Label Studio."),
@@ -27,7 +27,7 @@ def marks(
 ) -> None:
     """Marks as files, one for each image that has some, called like its case.
 
-    Example: `tallymark export marks my-study labels --set hand --format labels`
+    Example: `tallymark export marks my-study labels --marks hand --format labels`
     """
     from tallymark.data.study import Study
     from tallymark.datasets.export_marks import export_marks

@@ -338,7 +338,10 @@ class MarkStore:
         known = [row[0] for row in self.tables.rows(SETS)]
         if mark_set not in known:
             raise StudyError(
-                f"no mark set '{mark_set}'", where=self.place, found=", ".join(known) or "no marks", remedy="name one"
+                f"no mark set '{mark_set}'",
+                where=self.place,
+                found=", ".join(known) or "no marks",
+                remedy="name one of these",
             )
 
 
