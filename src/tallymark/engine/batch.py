@@ -48,3 +48,12 @@ class Batch(NamedTuple):
     masked: Bool[Tensor, " b"] | None = None
     case: Int[Tensor, " b"] | None = None
     shared: Float[Tensor, "b k"] | None = None
+
+    def something_else(self) -> Bool[Tensor, "b k *space"]:
+        """Pixels that someone marked as none of the structures, or as another one, which excludes this one.
+
+        A pixel that is marked as two structures is one of them, and none of them is barred there.
+        """
+        assert self.marks is not None
+        assert self.excluded is not None
+        return (self.marks.any(dim=1, keepdim=True) | self.excluded) & ~self.marks

@@ -51,9 +51,10 @@ class Ranking(NamedTuple):
 def ranking(batch: Batch, logit: Float[Tensor, "b k *space"], config: GrownTerm) -> Ranking:
     """Rank pixels by ``logit - pull * (order - 1)``: what a network sees, and how far growth is from them.
 
-    The order of growth is 1 at its outline, so that a score above 0 is inside where network and growth agree. Marks are
-    forced, "none of these" and what lies beyond the reach of the growth is barred. An image without growth is
-    ranked by the network alone.
+    The order of growth is 1 at its outline, so that a score above 0 is inside where network and growth agree. The logit
+    of another structure, where it is above 0, is taken off: structures exclude each other. Marks are forced, what is
+    marked as something else and what lies beyond the reach of the growth is barred. An image without growth is ranked
+    by the network alone.
 
     Args:
         batch: with grown marks and their order.
@@ -62,14 +63,22 @@ def ranking(batch: Batch, logit: Float[Tensor, "b k *space"], config: GrownTerm)
     """
     assert batch.order is not None
     assert batch.marks is not None
-    assert batch.excluded is not None
     known = has_growth(batch)
     reach = config.reach ** (1 / (batch.order.ndim - 2))
     return Ranking(
-        logit - config.pull * torch.where(known, batch.order - 1, 0.0),
+        _against_others(logit) - config.pull * torch.where(known, batch.order - 1, 0.0),
         batch.marks if config.trust else None,
-        batch.excluded.expand_as(batch.marks) | (known & (batch.order > reach)),
+        batch.something_else() | (known & (batch.order > reach)),
     )
+
+
+def _against_others(logit: Float[Tensor, "b k *space"]) -> Float[Tensor, "b k *space"]:
+    """Log-odds of each structure against the likeliest of the others and of none of them."""
+    if logit.shape[1] == 1:
+        return logit
+    best = logit.topk(2, dim=1).values
+    others = torch.where(logit == best[:, :1], best[:, 1:], best[:, :1])
+    return logit - others.clamp(min=0)
 
 
 def has_growth(batch: Batch) -> Bool[Tensor, "b k *one"]:
@@ -104,7 +113,6 @@ def taught_labels(batch: Batch, views: Float[Tensor, "v b k *space"], task: Task
     """
     assert batch.grown is not None
     assert batch.marks is not None
-    assert batch.excluded is not None
     logit = views.mean(dim=0)
     score, forced, barred = ranking(batch, logit, config)
     outline, held = project_known(task, batch, score, forced=forced, barred=barred, temperature=config.temperature)
@@ -114,7 +122,7 @@ def taught_labels(batch: Batch, views: Float[Tensor, "v b k *space"], task: Task
     learned = (1 - config.anchor) * (agreement if config.guard else torch.ones_like(agreement))
     anchor = torch.where(grows, 1 - learned, 0.0)
     known = held.reshape(grows.shape)
-    marked = batch.marks | batch.excluded
+    marked = batch.marks | batch.something_else()
     # 1 asks for certainty that no network has.
     confident = (logit.abs().sigmoid() >= config.confident) & (config.confident < 1)
     own = torch.where(marked, batch.marks, logit > 0).to(outline)

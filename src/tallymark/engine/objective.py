@@ -112,8 +112,9 @@ def _of_the_paper(
         marks = batch.marks.to(prob.dtype)
         reduction = config.weak.reduction
         terms["weak"] = losses.weak_loss(output.logit, marks, reduction=reduction, valid=batch.valid)
-        # A mark that says "none of these" is as certain as one that says "this"; the paper has no such marks.
-        excluded = batch.excluded
+        # A mark that says "something else" is as certain as one that says "this"; the paper has one structure and no
+        # such marks.
+        excluded = batch.something_else()
         if config.weak.zero_is_background:
             # An estimate from a group's number is never known to be nothing.
             none = known_fractions(task, batch._replace(shared=None)).none()
