@@ -18,8 +18,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tallymark.cli.app import app
+from tallymark.data.annotations import Annotator
+from tallymark.data.mark_layer import AuthoredMark, united
 from tallymark.data.marks import EXCLUDED
 from tallymark.data.settings import ImageSettings, StudySettings
+from tallymark.data.strokes import Stroke
 from tallymark.data.study import Case, Study
 from tallymark.datasets.exchanged import import_documents
 from tallymark.datasets.export_marks import export_marks
@@ -146,6 +149,127 @@ class TestNnUnet:
         assert same(Study.open(study.folder).marks.labels("scan2", "again"), wanted["scan2"])
 
 
+def dot(row: float, column: float, width: float = 1) -> Stroke:
+    return Stroke(np.array([[row, column]], float), width, SHAPE)
+
+
+def results(marks: list[AuthoredMark]) -> list[tuple[str, Any]]:
+    """Kind and structure of each annotation of the task, which must come back as what is visible."""
+    task = json.loads(json.dumps(to_label_studio(marks, "a.png")))
+    visible = {structure: mask for structure, mask in united(marks).items() if mask.any()}
+    assert same(from_label_studio(task, SHAPE, "a.json"), visible)
+    found = task["annotations"][0]["result"]
+    return [(each["type"].removesuffix("labels"), *each["value"][each["type"]]) for each in found]
+
+
+PLACES = st.one_of(st.integers(-2, 24).map(float), st.floats(-3, 25, width=32))
+STROKES = st.tuples(
+    arrays(float, st.tuples(st.sampled_from([1, 1, 1, 2, 3]), st.just(2)), elements=PLACES),
+    st.sampled_from([0.4, 1.0, 2.0, 3.5, 7.0, 60.0]),
+)
+DRAWN = st.one_of(
+    st.tuples(st.just("stroke"), st.sampled_from(["kidney", "tumour", EXCLUDED]), STROKES),
+    st.tuples(st.just("raster"), st.sampled_from(["kidney", "tumour", EXCLUDED]), MASKS),
+    st.tuples(st.just("erase"), st.none(), STROKES),
+    st.tuples(st.just("nothing"), st.none(), st.just(np.ones(SHAPE, bool))),
+)
+
+
+class TestKeyPoints:
+    """Clicks go to Label Studio as key points where that shows what is visible; all else is a brush."""
+
+    def test_a_click_counted_by_hand(self) -> None:
+        click = Stroke(np.array([[1.0, 2.0]]), 2.0, (4, 8))
+        (brush, point) = to_label_studio(
+            [("one", "raster", "tumour", np.eye(4, 8, dtype=bool)), ("one", "stroke", "kidney", click)], "a.png"
+        )["annotations"][0]["result"]
+        # The centre of row 1, column 2 is 1.5 / 4 down and 2.5 / 8 across; the pen is 2 / 8 of the width.
+        assert point == {
+            "type": "keypointlabels",
+            "from_name": "point",
+            "to_name": "image",
+            "original_width": 8,
+            "original_height": 4,
+            "image_rotation": 0,
+            "value": {"x": 31.25, "y": 37.5, "width": 25.0, "keypointlabels": ["kidney"]},
+        }
+        assert (brush["type"], brush["from_name"], brush["value"]["brushlabels"]) == ("brushlabels", "tag", ["tumour"])
+
+    @given(st.lists(st.tuples(st.sampled_from(["one", "other"]), DRAWN), max_size=8))
+    def test_any_marks_come_back(self, drawn: list[Any]) -> None:
+        results(
+            [
+                (author, kind, structure, Stroke(*mark, SHAPE) if isinstance(mark, tuple) else mark)
+                for author, (kind, structure, mark) in drawn
+            ]
+        )
+
+    @given(st.integers(0, 16), st.integers(0, 22), st.sampled_from([1.0, 2.0, 3.0, 5.0, 12.0]))
+    def test_a_click_on_the_centre_of_a_pixel_is_a_key_point(self, row: int, column: int, width: float) -> None:
+        assert results([("one", "stroke", "kidney", dot(row, column, width))]) == [("keypoint", "kidney")]
+
+    @pytest.mark.parametrize(
+        "click",
+        [
+            dot(8, -0.6, 3),  # centred beyond the image
+            dot(8, 5, 24),  # wider than 100 percent
+            Stroke(np.array([[8.0, 5.5]]), 0.2, SHAPE),  # a key point is at least a pixel wide: two pixels
+            Stroke(np.array([[8.0, 5.0], [8.0, 5.0]]), 1, SHAPE),  # not made as a click
+        ],
+    )
+    def test_what_is_no_key_point_is_a_brush(self, click: Stroke) -> None:
+        assert results([("one", "stroke", "kidney", click)]) == [("brush", "kidney")]
+
+    def test_a_click_that_marks_nothing_is_nothing(self) -> None:
+        assert results([("one", "stroke", "kidney", dot(8, 40))]) == []
+
+    def test_only_the_own_later_erasures_count(self) -> None:
+        click: AuthoredMark = ("one", "stroke", "kidney", dot(5, 5, 3))
+        erasure = dot(5, 6)
+        assert results([click, ("one", "erase", None, erasure)]) == [("brush", "kidney")]
+        assert results([click, ("one", "erase", None, dot(5, 5, 9))]) == []
+        assert results([("one", "erase", None, erasure), click]) == [("keypoint", "kidney")]
+        assert results([click, ("other", "erase", None, erasure)]) == [("keypoint", "kidney")]
+        assert results([click, ("one", "erase", None, dot(5, 8))]) == [("keypoint", "kidney")]
+
+    def test_a_stroke_under_a_click_has_no_hole(self) -> None:
+        line = Stroke(np.array([[5.0, 2.0], [5.0, 9.0]]), 1, SHAPE)
+        marks: list[AuthoredMark] = [("one", "stroke", "kidney", line), ("other", "stroke", "kidney", dot(5, 5))]
+        assert results(marks) == [("brush", "kidney"), ("keypoint", "kidney")]
+        brush = to_label_studio(marks, "a.png")["annotations"][0]["result"][0]["value"]["rle"]
+        assert np.array_equal(unpack(brush).reshape(*SHAPE, 4)[..., 3] > 0, line.raster())
+
+    def test_nothing_here_does_not_take_in_the_clicks(self) -> None:
+        nothing: AuthoredMark = ("one", "nothing", None, np.ones(SHAPE, bool))
+        clicks: list[AuthoredMark] = [
+            ("one", "stroke", "kidney", dot(5, 5, 3)),
+            ("one", "stroke", EXCLUDED, dot(5, 5)),
+            ("one", "stroke", EXCLUDED, dot(9, 9)),
+        ]
+        assert results([nothing, *clicks]) == [("brush", EXCLUDED), ("keypoint", "kidney"), ("keypoint", EXCLUDED)]
+
+    def test_what_was_taken_back_stays_away(self, tmp_path: Path) -> None:
+        study = pictures(tmp_path)
+        one, other = Annotator(study.marks, "hand", "one"), Annotator(study.marks, "hand", "other")
+        one.draw("scan0", "kidney", dot(3, 3, 3), "u1")
+        one.draw("scan0", "kidney", dot(9, 9), "u2")
+        one.draw("scan0", None, dot(3, 3, 5), "u3")
+        one.retract("scan0", "u3", "u4")
+        one.retract("scan0", "u2", "u5")
+        other.draw("scan0", "tumour", dot(3, 3), "u6")
+        export_marks(study, "hand", tmp_path / "out", "label-studio")
+        export_marks(study, "hand", tmp_path / "other", "label-studio", author="other")
+
+        def values(folder: str) -> list[Any]:
+            task = json.loads((tmp_path / folder / "scan0.json").read_text())
+            return [each["value"]["keypointlabels"] for each in task["annotations"][0]["result"]]
+
+        assert values("out") == [["kidney"], ["tumour"]]
+        assert values("other") == [["tumour"]]
+        import_documents(study, tmp_path / "out", "back", "label-studio")
+        assert same(study.marks.labels("scan0", "back"), study.marks.labels("scan0", "hand"))
+
+
 class TestForeign:
     """Documents that other tools wrote."""
 
@@ -190,7 +314,7 @@ class TestForeign:
             from_label_studio(document, SHAPE, "x")
 
     def test_another_size_is_refused(self) -> None:
-        task = to_label_studio({"kidney": np.ones((3, 4), bool)}, "a.png")
+        task = to_label_studio([("reader", "raster", "kidney", np.ones((3, 4), bool))], "a.png")
         with pytest.raises(GeometryError, match="another image"):
             from_label_studio(task, SHAPE, "x")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool
@@ -14,6 +14,9 @@ EXCLUDED = "(none of these)"
 
 Mark = Stroke | np.ndarray
 """A stroke, or a mask of marked pixels."""
+
+AuthoredMark = tuple[str, str, str | None, Mark]
+"""Author, kind, structure (None of an erasure and of "nothing here") and mark."""
 
 
 def decode_mark(kind: str, payload: bytes) -> Mark:
@@ -76,12 +79,39 @@ class Layer:
         return labels
 
 
-def united(marks: Iterable[tuple[str, str, str | None, Mark]]) -> dict[str, Bool[np.ndarray, "*space"]]:
+def whole_clicks(marks: Sequence[AuthoredMark]) -> tuple[int, ...]:
+    """The clicks, which are strokes of a single point, that their author has not erased any pixel of since.
+
+    Args:
+        marks: in their order, all on one image.
+
+    Returns:
+        The places of the clicks among the marks, in their order.
+
+    Example:
+        >>> click, other = (Stroke(np.array([[0.0, column]]), 1, (1, 4)) for column in (0.0, 2.0))
+        >>> whole_clicks([("one", "stroke", "a", click), ("one", "stroke", "a", other), ("one", "erase", None, click),
+        ...               ("two", "erase", None, other)])
+        (1,)
+    """
+    erased: dict[str, np.ndarray] = {}
+    places = []
+    for place, (author, kind, _, mark) in reversed(list(enumerate(marks))):
+        if not isinstance(mark, Stroke):
+            continue
+        later = erased.setdefault(author, np.zeros(mark.shape, bool))
+        if kind == "erase":
+            mark.paint(later)
+        elif len(mark.points) == 1 and not later[mark.raster()].any():
+            places.append(place)
+    return tuple(reversed(places))
+
+
+def united(marks: Iterable[AuthoredMark]) -> dict[str, Bool[np.ndarray, "*space"]]:
     """What the marks of all authors come to.
 
     Args:
-        marks: author, kind, structure (None of an erasure and of "nothing here") and mark, in their order, all on one
-            image. Everyone has a layer.
+        marks: in their order, all on one image. Everyone has a layer.
 
     Returns:
         By structure, True where anyone's layer is marked; a structure without a pixel is absent.

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Num
 
 from tallymark.data.mark_file import MarkFile
-from tallymark.data.mark_layer import EXCLUDED, Mark, decode_mark, united
+from tallymark.data.mark_layer import EXCLUDED, AuthoredMark, Mark, decode_mark, united
 from tallymark.data.mark_queries import SETS, content_of, insert, origin_of, visible
 from tallymark.data.mark_tables import MarkTables
 from tallymark.data.strokes import Stroke, encode_runs
@@ -198,17 +198,25 @@ class MarkStore:
             GeometryError: two marks are on images of different shapes.
             ReadError: the file is damaged.
         """
-        if mark_set is None:
-            return {}
+        return {} if mark_set is None else united(self.marks_on(case_id, mark_set, author))
+
+    def marks_on(self, case_id: str, mark_set: str, author: str | None = None) -> tuple[AuthoredMark, ...]:
+        """The marks that :meth:`labels` unites, as they were made and in their order, erasures among them.
+
+        Raises:
+            StudyError: as :meth:`labels`.
+            GeometryError: as :meth:`labels`.
+            ReadError: as :meth:`labels`.
+        """
         self.require(mark_set)
         shown = visible(self.tables)
         query = f"SELECT m.author, m.kind, m.structure, m.payload {shown} AND m.case_id = :case_id ORDER BY m.number"
         rows = self.tables.rows(query, mark_set=mark_set, case_id=case_id)
-        marks = [
+        marks = tuple(
             (name, kind, structure, self._decoded(kind, payload))
             for name, kind, structure, payload in rows
             if author is None or name == author
-        ]
+        )
         shapes = list(dict.fromkeys(mark.shape for *_, mark in marks))
         if len(shapes) > 1:
             raise GeometryError(
@@ -217,7 +225,7 @@ class MarkStore:
                 found=shapes[1],
                 expected=shapes[0],
             )
-        return united(marks)
+        return marks
 
     def case_ids(self, mark_set: str) -> tuple[str, ...]:
         """The cases that a set has marks on, sorted.

@@ -57,7 +57,8 @@ def export_marks(
 
     ``labels``: TIFF for pictures, the format of the image for volumes; 0 unmarked, 1 to K the structures, K + 1 "none
     of these". ``nnunet``: ``labelsTr`` and ``dataset.json``; 0 is what someone marked as none of the structures, and
-    all that is unmarked has the ignore label K + 1. ``geojson``: QuPath. ``label-studio``: a task with brushes.
+    all that is unmarked has the ignore label K + 1. ``geojson``: QuPath. ``label-studio``: a task with
+    brushes, and a key point for each click that comes back as one to the bit.
 
     Args:
         study: the study.
@@ -84,8 +85,8 @@ def export_marks(
     cases = [case for case in study.cases if case.id in marked]
     suffixes = set()
     for case in track(cases):
-        masks = study.marks.labels(case.id, mark_set, author)
         if format in ("labels", "nnunet"):
+            masks = study.marks.labels(case.id, mark_set, author)
             like = case.read()
             ending = suffix_of(case.image) if like.geometry is not None else (".tif" if format == "labels" else ".png")
             suffixes.add(ending)
@@ -96,8 +97,11 @@ def export_marks(
             )
         else:
             _require_picture(case, format)
-            text = to_geojson(masks, colours) if format == "geojson" else to_label_studio(masks, case.image.name)
-            ending = ".geojson" if format == "geojson" else ".json"
+            if format == "geojson":
+                ending, text = ".geojson", to_geojson(study.marks.labels(case.id, mark_set, author), colours)
+            else:
+                ending = ".json"
+                text = to_label_studio(study.marks.marks_on(case.id, mark_set, author), case.image.name)
             write_text(out / f"{case.id}{ending}", json.dumps(text))
     if format == "nnunet":
         write_text(out / "dataset.json", json.dumps(_nnunet_dataset(study, len(cases), suffixes), indent=2))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from tallymark.data.mark_layer import AuthoredMark, united, whole_clicks
 from tallymark.data.strokes import Stroke
 from tallymark.errors import GeometryError, ReadError
 
@@ -77,28 +78,69 @@ def unpack(packed: list[int]) -> UInt8[np.ndarray, " n"]:
     return out
 
 
-def to_label_studio(masks: Mapping[str, Bool[np.ndarray, "r c"]], image: str) -> dict[str, Any]:
-    """A task with one brush annotation for each structure.
+def to_label_studio(marks: Sequence[AuthoredMark], image: str) -> dict[str, Any]:
+    """A task that shows what the marks come to: a key point for each click, a brush for the rest of each structure.
+
+    A click is a brush too where a key point would not be the same pixels: where its author erased some of it, where it
+    is centred beyond the image, or where percents of the image do not give it back to the bit.
 
     Args:
-        masks: by structure, all of one shape.
+        marks: of all authors in their order, all on one picture.
         image: how the task calls the image.
+
+    Example:
+        >>> click = Stroke(np.array([[0.0, 1.0]]), 2, (2, 4))
+        >>> result = to_label_studio([("reader", "stroke", "lesion", click)], "a.png")["annotations"][0]["result"]
+        >>> [each["value"] for each in result]
+        [{'x': 37.5, 'y': 25.0, 'width': 50.0, 'keypointlabels': ['lesion']}]
     """
-    results = []
-    for structure, mask in masks.items():
-        rle = pack(np.repeat(mask.ravel().astype(np.uint8) * np.uint8(255), 4))
-        results.append(
-            {
-                "type": "brushlabels",
-                "from_name": "tag",
-                "to_name": "image",
-                "original_width": mask.shape[1],
-                "original_height": mask.shape[0],
-                "image_rotation": 0,
-                "value": {"format": "rle", "rle": rle, "brushlabels": [structure]},
-            }
-        )
-    return {"data": {"image": image}, "annotations": [{"result": results}]}
+    shown = united(marks)
+    points: dict[int, dict[str, Any]] = {}
+    for place in whole_clicks(marks):
+        _, _, structure, click = marks[place]
+        if not isinstance(click, Stroke) or structure is None:
+            continue
+        pixels = click.raster()
+        # A click as none of the structures gives way to structures where "nothing here" was said.
+        if pixels.any() and shown[structure][pixels].all():
+            point = _key_point(structure, click)
+            if point is not None:
+                points[place] = point
+    # The other marks keep the pixels that they share with a click, so that a stroke under a click has no hole. Without
+    # the clicks "nothing here" takes in more than is visible; hence the intersection.
+    others = united(mark for place, mark in enumerate(marks) if place not in points)
+    masks = {structure: mask & shown[structure] for structure, mask in others.items() if structure in shown}
+    brushes = [_brush(structure, mask) for structure, mask in masks.items() if mask.any()]
+    return {"data": {"image": image}, "annotations": [{"result": [*brushes, *points.values()]}]}
+
+
+def _brush(structure: str, mask: Bool[np.ndarray, "r c"]) -> dict[str, Any]:
+    rle = pack(np.repeat(mask.ravel().astype(np.uint8) * np.uint8(255), 4))
+    return _result("brushlabels", "tag", mask.shape, {"format": "rle", "rle": rle, "brushlabels": [structure]})
+
+
+def _key_point(structure: str, click: Stroke) -> dict[str, Any] | None:
+    """A click as a key point; None where that is none, or is read as other pixels."""
+    row, column = (click.points[0] + 0.5).tolist()
+    rows, columns = click.shape
+    value = {"x": 100 * column / columns, "y": 100 * row / rows, "width": 100 * click.width / columns}
+    if not all(0 <= percent <= 100 for percent in value.values()):
+        return None
+    if not np.array_equal(_dot(value, (rows, columns)).raster(), click.raster()):
+        return None
+    return _result("keypointlabels", "point", click.shape, {**value, "keypointlabels": [structure]})
+
+
+def _result(kind: str, control: str, shape: tuple[int, ...], value: Mapping[str, Any]) -> dict[str, Any]:
+    """An annotation; each kind has a control of its own, as one of Label Studio makes one kind alone."""
+    size = {"original_width": shape[1], "original_height": shape[0], "image_rotation": 0}
+    return {"type": kind, "from_name": control, "to_name": "image", **size, "value": value}
+
+
+def _dot(value: Mapping[str, Any], shape: tuple[int, int]) -> Stroke:
+    """The click that a key point is read as, at least a pixel wide."""
+    row, column = float(value["y"]) / 100 * shape[0] - 0.5, float(value["x"]) / 100 * shape[1] - 0.5
+    return Stroke(np.array([[row, column]]), max(1.0, float(value.get("width", 0)) / 100 * shape[1]), shape)
 
 
 def from_label_studio(document: Any, shape: tuple[int, int], where: object) -> dict[str, Bool[np.ndarray, "r c"]]:
@@ -110,11 +152,17 @@ def from_label_studio(document: Any, shape: tuple[int, int], where: object) -> d
         where: what to call the task in an error.
 
     Returns:
-        By label, True where marked; a key point is a dot of its width.
+        By label, True where marked; a key point is a dot whose diameter is its width.
 
     Raises:
         ReadError: it is no such task.
         GeometryError: an annotation was made on an image of another size.
+
+    Example:
+        >>> point = {"x": 37.5, "y": 25, "width": 50, "keypointlabels": ["lesion"]}
+        >>> result = {"type": "keypointlabels", "original_width": 4, "original_height": 2, "value": point}
+        >>> from_label_studio({"annotations": [{"result": [result]}]}, (2, 4), "a.json")["lesion"].astype(int).tolist()
+        [[1, 1, 1, 0], [0, 1, 0, 0]]
     """
     masks: dict[str, np.ndarray] = {}
     try:
@@ -128,9 +176,7 @@ def from_label_studio(document: Any, shape: tuple[int, int], where: object) -> d
             if kind == "brushlabels":
                 pixels = unpack(value["rle"]).reshape(*shape, 4)[..., 3] > 0
             elif kind == "keypointlabels":
-                row, column = float(value["y"]) / 100 * shape[0] - 0.5, float(value["x"]) / 100 * shape[1] - 0.5
-                width = max(1.0, float(value.get("width", 0)) / 100 * shape[1])
-                pixels = Stroke(np.array([[row, column]]), width, shape).raster()
+                pixels = _dot(value, shape).raster()
             else:
                 raise ValueError(f"the type {kind}")
             for name in value[kind]:
