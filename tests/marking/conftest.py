@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Playwright
 from starlette.testclient import TestClient
 
-from browsing import Server, chromium, launched, playwright
+from browsing import Marker, Server, chromium, launched, marking, playwright
 from marking_study import ORIGIN, PASSWORD, Visitor, make_study
 from tallymark.data.study import Study
 from tallymark.marking.app import create_app
@@ -49,6 +50,21 @@ def visitor(desk: Desk) -> Visitor:
 @pytest.fixture
 def key(desk: Desk) -> str:
     return case_key(desk.cases[0])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Server, list[Any]]]:
+    """A study and its server for all tests that kill nothing, and what a browser that was let in holds."""
+    study = make_study(tmp_path_factory.mktemp("served"), count=8)
+    server = Server(study.folder, "--author", "reader")
+    server.start()
+    yield study, server, []
+    server.kill()
+
+
+@pytest.fixture
+def marker(browser: Browser, served: tuple[Study, Server, list[Any]]) -> Iterator[Marker]:
+    yield from marking(browser, *served)
 
 
 @pytest.fixture(scope="module")

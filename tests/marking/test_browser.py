@@ -23,22 +23,12 @@ from browsing import (
     shown_case,
     visiting,
 )
-from marking_study import make_study, phantom_study
+from marking_study import phantom_study
 from tallymark.data.annotations import Annotator
 from tallymark.data.marks import EXCLUDED
 from tallymark.data.study import Case, Study, StudySettings
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Server, list[Any]]]:
-    """A study and its server for all tests that kill nothing, and what a browser that was let in holds."""
-    study = make_study(tmp_path_factory.mktemp("served"), count=8)
-    server = Server(study.folder, "--author", "reader")
-    server.start()
-    yield study, server, []
-    server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +46,6 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Serv
     server.start()
     yield study, server, []
     server.kill()
-
-
-@pytest.fixture
-def marker(browser: Browser, served: tuple[Study, Server, list[Any]]) -> Iterator[Marker]:
-    yield from marking(browser, *served)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,6 @@ from tallymark.data.annotations import Annotator
 from tallymark.data.study import Case, Study, StudySettings
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, Server, list[Any]]]:
-    study = make_study(tmp_path_factory.mktemp("served"), count=6)
-    server = Server(study.folder, "--author", "reader")
-    server.start()
-    yield study, server, []
-    server.kill()
-
-
-@pytest.fixture
-def marker(browser: Browser, served: tuple[Study, Server, list[Any]]) -> Iterator[Marker]:
-    yield from marking(browser, *served)
 
 
 @pytest.fixture

@@ -22,18 +22,21 @@ from tallymark.data.study import Study
 pytestmark = pytest.mark.browser
 
 
+def predicted_study(folder: Path) -> tuple[Study, Path]:
+    """A study, and the run of a model that saw a ring and another number on its first image."""
+    study = make_study(folder, count=2)
+    predictions = study.folder / "runs" / "one" / "predictions" / "train"
+    (predictions / "masks").mkdir(parents=True)
+    (predictions / "numbers.csv").write_text("id,statistic,value,unit\nRoom 12 bed 0,share,30,percent\n")
+    PIL.Image.fromarray(ring()).save(predictions / "masks" / "Room 12 bed 0_lesion.png")
+    return study, predictions.parents[1]
+
+
 def test_the_models_outline_comes_after_the_stroke_and_is_judged(
     browser: Browser, tmp_path: Path, serving: Callable[..., Server]
 ) -> None:
-    study = make_study(tmp_path, count=2)
-    folder = study.folder / "runs" / "one" / "predictions" / "train"
-    (folder / "masks").mkdir(parents=True)
-    (folder / "numbers.csv").write_text("id,statistic,value,unit\nRoom 12 bed 0,share,30,percent\n")
-    rows, columns = np.ogrid[:120, :160]
-    PIL.Image.fromarray((rows - 60) ** 2 + (columns - 62) ** 2 < 900).save(
-        folder / "masks" / "Room 12 bed 0_lesion.png"
-    )
-    server = serving(study, "--author", "reader", "--run", str(folder.parents[1]), "--blind", "0")
+    study, run = predicted_study(tmp_path)
+    server = serving(study, "--author", "reader", "--run", str(run), "--blind", "0")
     with visiting(browser, server) as marker:
         judge = marker.page.locator("#judge")
         assert shown_case(study, marker) == "Room 12 bed 0"
@@ -55,12 +58,8 @@ def test_the_models_outline_comes_after_the_stroke_and_is_judged(
 def test_a_blind_image_shows_no_outline_and_the_visit_says_so(
     browser: Browser, tmp_path: Path, serving: Callable[..., Server]
 ) -> None:
-    study = make_study(tmp_path, count=2)
-    folder = study.folder / "runs" / "one" / "predictions" / "train"
-    (folder / "masks").mkdir(parents=True)
-    (folder / "numbers.csv").write_text("id,statistic,value,unit\nRoom 12 bed 0,share,30,percent\n")
-    PIL.Image.fromarray(ring()).save(folder / "masks" / "Room 12 bed 0_lesion.png")
-    server = serving(study, "--author", "reader", "--run", str(folder.parents[1]), "--blind", "1")
+    study, run = predicted_study(tmp_path)
+    server = serving(study, "--author", "reader", "--run", str(run), "--blind", "1")
     with visiting(browser, server) as marker:
         marker.draw((0, -0.1), (0, -0.08))
         marker.page.wait_for_selector("#notes span:has-text('grown to lesion')")
@@ -76,12 +75,8 @@ class TestFullMasks:
 
     @pytest.fixture
     def audit(self, tmp_path: Path, serving: Callable[..., Server]) -> tuple[Study, Server]:
-        study = make_study(tmp_path, count=2)
-        folder = study.folder / "runs" / "one" / "predictions" / "train"
-        (folder / "masks").mkdir(parents=True)
-        (folder / "numbers.csv").write_text("id,statistic,value,unit\nRoom 12 bed 0,share,30,percent\n")
-        PIL.Image.fromarray(ring()).save(folder / "masks" / "Room 12 bed 0_lesion.png")
-        options = ("--author", "reader", "--full", "--marks", "audit", "--run", str(folder.parents[1]), "--blind", "0")
+        study, run = predicted_study(tmp_path)
+        options = ("--author", "reader", "--full", "--marks", "audit", "--run", str(run), "--blind", "0")
         return study, serving(study, *options)
 
     def test_a_line_around_a_structure_marks_all_of_it(self, browser: Browser, audit: tuple[Study, Server]) -> None:
