@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Playwright
 from browsing import (
     ARGUMENTS,
     LAPTOP,
+    PATIENCE_MS,
     TABLET,
     Marker,
     Server,
@@ -23,6 +24,7 @@ from browsing import (
 )
 from tallymark.data.annotations import Annotator
 from tallymark.data.study import Study
+from tallymark.marking.settings import case_key
 
 pytestmark = pytest.mark.browser
 
@@ -102,6 +104,45 @@ class TestNeverLost:
                 assert int(labels(study, name, author)["lesion"].sum()) == each.inked
             union = study.marks.labels(name, "hand")["lesion"]
             assert int(union.sum()) == one.inked + other.inked
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["begun", "left"])
+def test_a_page_begins_with_the_image_whose_strokes_wait(
+    browser: Browser, own: tuple[Study, Server], left: bool
+) -> None:
+    study, server = own
+    context = browser.new_context(viewport=LAPTOP)
+    context.set_default_timeout(PATIENCE_MS)
+    marker = Marker(context.new_page()).open(server.address)
+    two_ready = "() => (document.body.dataset.ready ?? '').split(' ').length > 1"
+    marker.page.wait_for_function(two_ready)
+    suggested, begun = marker.shown, marker.ready[1]
+    marker.page.evaluate(f"() => {{ location.hash = '{begun}'; }}")
+    marker.page.reload()
+    marker.page.wait_for_selector(f"body[data-key='{begun}']")
+    marker.page.wait_for_function(two_ready)
+    server.kill()
+    marker.draw((0, -0.1), (0, 0.1))
+    if left:
+        marker.next()
+    marker.page.wait_for_selector("#light[data-light=unsaved]")
+    marker.page.close()
+    again = context.new_page()
+    again.route("**/api/marks", lambda route: route.abort())  # the server is asked what comes next before it has them
+    marker = Marker(again).open(server.start())
+    reason = again.locator("#reason").inner_text()
+    if left:
+        assert marker.shown == suggested
+    else:
+        assert (marker.shown, reason) == (begun, "begun, not finished")
+        assert marker.inked > 0
+    again.unroute("**/api/marks")
+    again.evaluate("() => dispatchEvent(new Event('online'))")
+    marker.wait_saved()
+    drawn = next(case.id for case in study.cases if case_key(case) == begun)
+    assert labels(study, drawn)["lesion"].any()
+    context.close()
+    assert marker.errors == []
 
 
 def test_refused_strokes_are_kept_explained_and_offered_as_a_file(

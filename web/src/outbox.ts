@@ -95,6 +95,16 @@ export class Outbox {
     return this.waiting.map((entry) => entry.event).filter((event) => event.case === key);
   }
 
+  /** The image of the newest stroke that waits, unless the image was left after it: the server knows nothing of it yet. */
+  get begun(): string | null {
+    const left = new Set<string>();
+    for (const { event } of [...this.waiting].reverse()) {
+      if (event.kind === "visit") left.add(event.case);
+      else if (event.kind === "stroke" && !left.has(event.case)) return event.case;
+    }
+    return null;
+  }
+
   async add(event: Event): Promise<void> {
     const entry: Entry = { number: null, tried: false, event };
     this.waiting.push(entry);

@@ -64,13 +64,18 @@ export class Work {
   }
 
   async begin(): Promise<void> {
+    // Asked before anything else: what waits may reach the server meanwhile, after it has named the next images.
+    const begun = this.outbox.begun;
     await this.ask();
+    if (begun) this.first({ key: begun, reason: "begun, not finished" });
     const wanted = location.hash.slice(1);
-    if (/^[0-9a-f]{20}$/.test(wanted)) {
-      const others = this.following.next.filter(({ key }) => key !== wanted);
-      this.following.next = [{ key: wanted, reason: "where you were" }, ...others];
-    }
+    if (/^[0-9a-f]{20}$/.test(wanted)) this.first({ key: wanted, reason: "where you were" });
     await this.turn(() => this.go());
+  }
+
+  private first(suggestion: Suggestion): void {
+    const others = this.following.next.filter(({ key }) => key !== suggestion.key);
+    this.following.next = [suggestion, ...others];
   }
 
   private async ask(): Promise<void> {
