@@ -26,7 +26,7 @@ from browsing import (
     sign_in,
     visiting,
 )
-from marking_study import make_study, make_team, phantom_study
+from marking_study import PASSWORD, make_study, make_team, phantom_study
 from tallymark.data.annotations import Annotator, Visit
 from tallymark.data.strokes import Stroke
 from tallymark.data.study import Case, Study, StudySettings
@@ -124,6 +124,60 @@ def test_a_reviewer_sees_every_layer_and_sends_one_back(
     ]
     team.close()
     assert marker.errors == []
+
+
+def test_an_admin_keeps_the_accounts(browser: Browser, tmp_path: Path, serving: Callable[..., Server]) -> None:
+    study = make_study(tmp_path)
+    make_team(study)
+    team = Team(study.folder / "team.sqlite")
+    team.add("chief", "admin", PASSWORD)
+    server = serving(study, "--team", "--overlap", "1")
+    contexts = [browser.new_context(viewport=LAPTOP, permissions=["clipboard-read", "clipboard-write"]) for _ in "ab"]
+    markers = [Marker(context.new_page()) for context in contexts]
+    for context in contexts:
+        context.set_default_timeout(PATIENCE_MS)
+    chief, ann = (sign_in(*each) for each in zip(markers, [server.address] * 2, ["chief", "ann"], strict=True))
+    assert ann.page.get_by_role("button", name="Accounts").count() == 0
+    page = chief.page
+    page.get_by_role("button", name="Accounts").click()
+    dialog = page.get_by_role("dialog", name="accounts")
+    dialog.get_by_role("button", name="Block bob").wait_for()
+    assert dialog.get_by_role("button", name="Block chief").count() == 0
+    dialog.get_by_label("name of a new account").fill("ann")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    dialog.get_by_text("there is such an account already").wait_for()
+    dialog.get_by_label("name of a new account").fill("zoe")
+    dialog.get_by_label("role of a new account").select_option("reviewer")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    told = dialog.get_by_label("password of zoe")
+    told.wait_for()
+    password = told.input_value()
+    dialog.get_by_role("button", name="Copy the password").click()
+    dialog.get_by_text("Copied").wait_for()
+    assert page.evaluate("() => navigator.clipboard.readText()") == password
+    page.screenshot(path=Path(os.environ.get("TALLYMARK_PICTURES", tmp_path)) / "marking-accounts.png")
+    dialog.get_by_role("button", name="Block ann", exact=True).click()
+    dialog.get_by_role("button", name="Unblock ann").wait_for()
+    assert told.count() == 0
+    dialog.get_by_label("role of bob").select_option("reviewer")
+    dialog.get_by_role("button", name="New password for bob").click()
+    dialog.get_by_label("password of bob").wait_for()
+    chief.key("Escape")
+    assert dialog.get_by_label("password of bob").count() == 0
+    assert team.users() | {"chief": None} == {
+        "ann": ("annotator", False),
+        "bob": ("reviewer", True),
+        "chief": None,
+        "eve": ("reviewer", True),
+        "zoe": ("reviewer", True),
+    }
+    ann.draw((0, -0.1), (0, 0.1))
+    ann.page.wait_for_selector("#notes .warning:has-text('you are signed out')")
+    assert team.check("zoe", password) == "reviewer"
+    team.close()
+    for context in contexts:
+        context.close()
+    assert chief.errors == ann.errors == []
 
 
 def test_who_was_signed_out_loses_no_stroke(browser: Browser, tmp_path: Path, serving: Callable[..., Server]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
+import httpx2
 import pytest
 import sqlalchemy
 from starlette.testclient import TestClient
@@ -111,6 +112,107 @@ class TestDoor:
             assert "secret" not in str(caught.value)
         with pytest.raises(StorageError, match="cannot be opened"):
             Team("postgresql+psycopg://user@127.0.0.1:1/x")
+
+
+class TestAccounts:
+    """What an admin of the page does to accounts, and nobody else."""
+
+    @pytest.fixture
+    def chief(self, team_desk: Desk, team: Team) -> Member:
+        team.add("chief", "admin", PASSWORD)
+        return Member(team_desk, "chief")
+
+    @pytest.fixture
+    def ann(self, chief: Member, team_desk: Desk) -> Member:
+        """Someone at the same server, which remembers the session."""
+        client = TestClient(chief.client.app, base_url=ORIGIN, headers={"origin": ORIGIN})
+        ann = Member(team_desk, "ann", client=client)
+        assert ann.status == 200
+        return ann
+
+    @staticmethod
+    def change(member: Member, name: str, act: str, **more: str) -> httpx2.Response:
+        return member.client.post("/api/accounts/change", json={"name": name, "act": act, **more})
+
+    @staticmethod
+    def listed(member: Member) -> dict[str, tuple[str, bool]]:
+        accounts = member.client.get("/api/accounts").json()["accounts"]
+        return {account["name"]: (account["role"], account["active"]) for account in accounts}
+
+    def test_only_admins_see_and_change_them(self, chief: Member, team_desk: Desk, team: Team) -> None:
+        before = team.users()
+        for member in (Member(team_desk, "ann"), Member(team_desk, "eve")):
+            assert member.client.get("/api/accounts").status_code == 403
+            made = member.client.post("/api/accounts", json={"name": "mallory", "role": "admin"})
+            assert made.status_code == 403
+            assert self.change(member, "ann", "role", role="admin").status_code == 403
+        chief.client.headers["x-tallymark-csrf"] = "guess"
+        assert self.change(chief, "ann", "block").status_code == 403
+        assert team.users() == before == self.listed(chief)
+
+    def test_a_new_account_comes_in_with_the_password_that_was_told(
+        self, chief: Member, team_desk: Desk, team: Team
+    ) -> None:
+        made = chief.client.post("/api/accounts", json={"name": "zoe", "role": "reviewer"}).json()
+        assert Member(team_desk, "zoe", made["password"]).session["role"] == "reviewer"
+        assert self.listed(chief)["zoe"] == ("reviewer", True)
+        for name, status in (("ann", 409), (" x", 409), ("a\nb", 409), ("", 422), ("x" * 101, 422)):
+            refused = chief.client.post("/api/accounts", json={"name": name, "role": "admin"})
+            assert refused.status_code == status, name
+        assert chief.client.post("/api/accounts", json={"name": "yan", "role": "king"}).status_code == 422
+        assert team.users() == {
+            "ann": ("annotator", True),
+            "bob": ("annotator", True),
+            "chief": ("admin", True),
+            "eve": ("reviewer", True),
+            "zoe": ("reviewer", True),
+        }
+        assert team.check("ann", PASSWORD) == "annotator"
+
+    def test_who_is_blocked_is_out_at_once_and_in_again_when_let(
+        self, chief: Member, ann: Member, team_desk: Desk
+    ) -> None:
+        assert ann.client.get("/api/session").status_code == 200
+        assert self.change(chief, "ann", "block").json() == {}
+        assert ann.client.get("/api/session").status_code == 401
+        assert self.listed(chief)["ann"] == ("annotator", False)
+        assert Member(team_desk, "ann").status == 403
+        assert self.change(chief, "ann", "unblock").json() == {}
+        assert ann.client.get("/api/session").status_code == 401  # not by the session of before
+        assert Member(team_desk, "ann").status == 200
+
+    def test_a_new_password_ends_what_the_old_one_opened(self, chief: Member, ann: Member, team_desk: Desk) -> None:
+        password = self.change(chief, "ann", "password").json()["password"]
+        assert ann.client.get("/api/session").status_code == 401
+        assert Member(team_desk, "ann").status == 403
+        assert Member(team_desk, "ann", password).status == 200
+
+    def test_another_role_counts_at_once(self, chief: Member, ann: Member) -> None:
+        assert ann.client.get("/api/team").status_code == 403
+        assert self.change(chief, "ann", "role", role="reviewer").status_code == 200
+        assert ann.client.get("/api/team").status_code == 200
+
+    def test_nobody_changes_the_own_account_and_all_that_is_done_is_recorded(self, chief: Member, team: Team) -> None:
+        before = len(team.audit())
+        for act in ("block", "role", "password"):
+            refused = self.change(chief, "chief", act)
+            assert (refused.status_code, "your own account" in refused.json()["error"]) == (409, True)
+        assert self.change(chief, "nobody", "block").status_code == 409
+        assert self.change(chief, "ann", "delete").status_code == 422
+        assert team.users()["chief"] == ("admin", True)
+        assert len(team.audit()) == before
+        password = chief.client.post("/api/accounts", json={"name": "zoe", "role": "annotator"}).json()["password"]
+        for act in ("password", "block", "unblock"):
+            assert self.change(chief, "zoe", act).status_code == 200
+        self.change(chief, "zoe", "role", role="admin")
+        assert [line[1:] for line in team.audit()[before:]] == [
+            ("chief", "account", "zoe: annotator"),
+            ("chief", "password", "zoe"),
+            ("chief", "disabled", "zoe"),
+            ("chief", "enabled", "zoe"),
+            ("chief", "role", "zoe: admin"),
+        ]
+        assert password not in str(team.audit())
 
 
 class TestWork:

@@ -35,7 +35,7 @@ const KEYS: [string, string][] = [
   ["Page up, down", "slice"],
 ];
 
-const closing = (dialog: HTMLDialogElement) => button("Close", { text: "Close", key: "Esc" }, () => dialog.close());
+export const closing = (dialog: HTMLDialogElement) => button("Close", { text: "Close", key: "Esc" }, () => dialog.close());
 
 export function helpDialog(): HTMLDialogElement {
   const dialog = el("dialog", { "aria-label": "keys", class: "help" });

@@ -1,5 +1,6 @@
 // The page around the image: tools, structures, numbers, the light, and the keys.
 
+import { Accounts } from "./accounts";
 import { cantTellDialog, helpDialog, showRefused, showTeam } from "./dialogs";
 import { button, el, icon } from "./dom";
 import { Hand } from "./hand";
@@ -42,6 +43,7 @@ export class Page {
   private readonly tools = new Map<Tool, HTMLButtonElement>();
   private readonly toggles = new Map<string, HTMLButtonElement>();
   private readonly everyone = el("dialog", { id: "team", "aria-label": "team" });
+  private readonly accounts: Accounts;
   private readonly refusals = el("dialog", { id: "refused", "aria-label": "what was refused" });
   private readonly review: Review;
   private readonly cantTell: HTMLDialogElement;
@@ -58,6 +60,7 @@ export class Page {
     });
     this.help = helpDialog();
     this.windows = new Windows(this.view);
+    this.accounts = new Accounts(session.user);
     this.review = new Review(
       this.view,
       session,
@@ -191,7 +194,8 @@ export class Page {
       this.review.panel,
       this.end,
     );
-    document.getElementById("app")!.replaceChildren(header, rail, stage, footer, this.cantTell, this.help, this.everyone, this.refusals);
+    const dialogs = [this.cantTell, this.help, this.everyone, this.accounts.dialog, this.refusals];
+    document.getElementById("app")!.replaceChildren(header, rail, stage, footer, ...dialogs);
   }
 
   private teamButtons(): HTMLElement[] {
@@ -200,7 +204,9 @@ export class Page {
     if (!["reviewer", "admin"].includes(this.session.role)) return [leave];
     const review = button("Review what others marked", { text: "Review" }, () => void this.work.review(!this.work.reviewing));
     this.toggles.set("review", review);
-    return [review, button("Team", { text: "Team" }, () => void showTeam(this.everyone)), leave];
+    const team = button("Team", { text: "Team" }, () => void showTeam(this.everyone));
+    if (this.session.role !== "admin") return [review, team, leave];
+    return [review, team, button("Accounts", { text: "Accounts" }, () => void this.accounts.show()), leave];
   }
 
   private say(text: string): void {

@@ -1,6 +1,6 @@
 // Talking to the server. A restarted server has new sessions and new words: both are asked for again by themselves.
 
-import type { About, Answer, Event, Everybody, Following, Grown, OtherLayer, Session } from "./types";
+import type { About, Account, AccountChange, Answer, Event, Everybody, Following, Grown, OtherLayer, Role, Session } from "./types";
 
 export class Refused extends Error {
   constructor(
@@ -64,6 +64,10 @@ export async function logout(): Promise<void> {
   await ask("/api/logout", {});
 }
 
+export const accounts = async () => (await json<{ accounts: Account[] }>("/api/accounts")).accounts;
+export const addAccount = (name: string, role: Role) => json<{ password: string }>("/api/accounts", { name, role });
+export const changeAccount = (name: string, change: AccountChange) =>
+  json<{ password?: string }>("/api/accounts/change", { name, ...change });
 export const everybody = () => json<Everybody>("/api/team");
 
 export async function begin(): Promise<Session> {

@@ -83,6 +83,16 @@ export interface Everybody {
   agreement: { dice: number | null; pairs: number };
 }
 
+export type Role = "annotator" | "reviewer" | "admin";
+
+export interface Account {
+  name: string;
+  role: Role;
+  active: boolean;
+}
+
+export type AccountChange = { act: "password" | "block" | "unblock" } | { act: "role"; role: Role };
+
 export interface Outline {
   structure: number;
   lines: Point[][];

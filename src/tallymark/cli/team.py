@@ -38,15 +38,14 @@ def add(
 
     Example: `tallymark team add my-study reader1 --role annotator`
     """
-    import secrets
-
     from tallymark.errors import ReadError
+    from tallymark.marking.team import made_password
 
     try:
         lines = [] if password_file is None else password_file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ReadError("cannot be read", where=password_file, found=error.strerror) from error
-    password = secrets.token_urlsafe(12) if password_file is None else (lines or [""])[0]
+    password = made_password() if password_file is None else (lines or [""])[0]
     with closing(open_team(study, database)) as team:
         team.add(name, role, password)
     shown = None if password_file else password
@@ -89,7 +88,7 @@ def users(study: StudyArgument, database: DatabaseOption = None, json: JsonOptio
 
 @app.command("audit")
 def audit(study: StudyArgument, database: DatabaseOption = None, json: JsonOption = False) -> None:
-    """Who came in, was refused, or got an account, and when.
+    """Who came in, was refused, or got or changed an account, and when.
 
     Example: `tallymark team audit my-study`
     """

@@ -11,7 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from tallymark.errors import StorageError, TallymarkError
+from tallymark.errors import ConfigError, StorageError, TallymarkError
+from tallymark.marking.accounts import Accounts
 from tallymark.marking.coding import CODING_HEADER, Kept
 from tallymark.marking.desk import Desk
 from tallymark.marking.gate import IDLE_SECONDS, Gate, OneTimeToken, Rate, Session, Sessions, TeamSessions
@@ -19,7 +20,7 @@ from tallymark.marking.image_queue import ImageQueue
 from tallymark.marking.recording import Recorder
 from tallymark.marking.review import everybody, layers
 from tallymark.marking.team import REVIEWERS
-from tallymark.marking.wire import Ask, Enter, Events, Login
+from tallymark.marking.wire import AccountChange, Ask, Enter, Events, Login, NewAccount
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -42,7 +43,8 @@ def create_app(
         secure: it is reached through TLS: the cookie never travels without.
     """
     team = desk.team
-    sessions = Sessions() if team is None else TeamSessions(team)
+    accounts = None if team is None else Accounts(team, TeamSessions(team))
+    sessions = Sessions() if accounts is None else accounts.sessions
     cookie = f"tallymark_{desk.settings.port}"
     queue, recorder = queue or ImageQueue(desk), Recorder(desk)
     planes = Kept()
@@ -131,6 +133,24 @@ def create_app(
             return JSONResponse({"error": "this is for reviewers"}, 403)
         return JSONResponse(everybody(desk))
 
+    def by_admin(request: Request, act: Callable[[Accounts, str], dict[str, Any]]) -> Response:
+        own: Session = request.state.session
+        if accounts is None or own.role != "admin":
+            return JSONResponse({"error": "this is for admins"}, 403)
+        try:
+            return JSONResponse(act(accounts, own.user))
+        except ConfigError as error:
+            return JSONResponse({"error": error.what}, 409)
+
+    def listed_accounts(request: Request) -> Response:
+        return by_admin(request, lambda them, _: them.listed())
+
+    def new_account(body: NewAccount, request: Request) -> Response:
+        return by_admin(request, lambda them, admin: them.add(body, admin))
+
+    def changed_account(body: AccountChange, request: Request) -> Response:
+        return by_admin(request, lambda them, admin: them.change(body, admin))
+
     def others(key: str, request: Request) -> Response:
         if not reviews(request):
             return JSONResponse({"error": "this is for reviewers"}, 403)
@@ -146,6 +166,9 @@ def create_app(
         ("POST", "/api/logout", logout),
         ("GET", "/api/session", session),
         ("GET", "/api/team", team_view),
+        ("GET", "/api/accounts", listed_accounts),
+        ("POST", "/api/accounts", new_account),
+        ("POST", "/api/accounts/change", changed_account),
         ("POST", "/api/next", following),
         ("GET", "/api/cases/{key}", case),
         ("GET", "/api/cases/{key}/planes/{number}", plane),

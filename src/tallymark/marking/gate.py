@@ -124,16 +124,21 @@ class TeamSessions(Sessions):
         now = time.monotonic()
         if known is not None and now - self._checked.get(secret, -self._CHECK_SECONDS) < self._CHECK_SECONDS:
             return known
+        checked = self._checked  # what was found before a recheck is not taken for what is found after it
         found = self._team.find(secret)
         if found is None:
             super().end(secret)
             return None
-        self._checked[secret] = now
+        checked[secret] = now
         user, role, csrf = found
         session = Session(user, role, csrf)
         with self._guard:
             self._sessions[secret] = session
         return session
+
+    def recheck(self) -> None:
+        """Accounts have changed: ask them again at the next request of every browser."""
+        self._checked = {}
 
     def end(self, secret: str | None) -> None:
         """Forget a session everywhere."""

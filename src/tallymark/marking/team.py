@@ -110,40 +110,73 @@ class Team:
         """Where the accounts are, with all that is needed to get in."""
         return self._engine.url
 
-    def add(self, name: str, role: str, password: str) -> None:
+    def add(self, name: str, role: str, password: str, *, by: str | None = None) -> None:
         """Make an account, or give it another role and password.
 
+        Args:
+            name: of the account.
+            role: one of :data:`ROLES`.
+            password: kept as argon2 alone.
+            by: the admin who asks for it on the page, where only a new account can be made; None: the command line.
+
         Raises:
-            ConfigError: an unknown role, no name, or a short password.
+            ConfigError: an unknown role, no name, a short password, or a name that an admin cannot take.
             StorageError: it cannot be written.
         """
-        if role not in ROLES:
-            raise ConfigError("unknown role", where="--role", found=role, expected=", ".join(ROLES))
+        _check_role(role)
         if not name.strip() or name != name.strip() or len(name) > 100 or not name.isprintable():
             raise ConfigError("this is no name of a user", found=repr(name[:100]))
-        if len(password) < SHORTEST_PASSWORD:
-            raise ConfigError(
-                "this password is short", found=f"{len(password)} characters", expected=f"at least {SHORTEST_PASSWORD}"
-            )
-        hashed = self._hasher.hash(password)
+        hashed = self._hashed(password)
         with self._session() as session:
+            if by is not None and session.get(_User, name) is not None:
+                raise ConfigError("there is such an account already", found=repr(name))
             session.merge(_User(name=name, role=role, password=hashed, active=True))
             session.execute(delete(_Login).where(_Login.user == name))
-        self.record(name, "account", role)
+            _record(session, name, "account", role, by)
 
-    def disable(self, name: str) -> None:
+    def assign(self, name: str, role: str, *, by: str | None = None) -> None:
+        """Give a user another role.
+
+        Raises:
+            ConfigError: an unknown role, or there is no such user.
+        """
+        _check_role(role)
+        with self._changing(name) as (session, user):
+            user.role = role
+            _record(session, name, "role", role, by)
+
+    def renew(self, name: str, password: str, *, by: str | None = None) -> None:
+        """Give a user another password; whoever came in with the old one is out.
+
+        Raises:
+            ConfigError: a short password, or there is no such user.
+        """
+        hashed = self._hashed(password)
+        with self._changing(name) as (session, user):
+            user.password = hashed
+            session.execute(delete(_Login).where(_Login.user == name))
+            _record(session, name, "password", "", by)
+
+    def disable(self, name: str, *, by: str | None = None) -> None:
         """Let a user in no more; what the user marked stays.
 
         Raises:
             ConfigError: there is no such user.
         """
-        with self._session() as session:
-            user = session.get(_User, name)
-            if user is None:
-                raise ConfigError("no such user", found=repr(name))
+        with self._changing(name) as (session, user):
             user.active = False
             session.execute(delete(_Login).where(_Login.user == name))
-        self.record(name, "disabled")
+            _record(session, name, "disabled", "", by)
+
+    def enable(self, name: str, *, by: str | None = None) -> None:
+        """Let a user in again, with the password of before.
+
+        Raises:
+            ConfigError: there is no such user.
+        """
+        with self._changing(name) as (session, user):
+            user.active = True
+            _record(session, name, "enabled", "", by)
 
     def users(self) -> dict[str, tuple[str, bool]]:
         """Role of every user by name, and whether the user may come in."""
@@ -211,8 +244,7 @@ class Team:
     def record(self, user: str, action: str, detail: str = "") -> None:
         """Add a line to the audit log."""
         with self._session() as session:
-            when = datetime.now(UTC).isoformat(timespec="seconds")
-            session.add(_Audit(time=when, user=user[:100], action=action, detail=detail[:300]))
+            _record(session, user, action, detail)
 
     def audit(self) -> list[tuple[str, str, str, str]]:
         """Time, user, action and detail of all that was recorded, oldest first."""
@@ -223,6 +255,22 @@ class Team:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+    def _hashed(self, password: str) -> str:
+        if len(password) < SHORTEST_PASSWORD:
+            raise ConfigError(
+                "this password is short", found=f"{len(password)} characters", expected=f"at least {SHORTEST_PASSWORD}"
+            )
+        return self._hasher.hash(password)
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[tuple[Session, _User]]:
+        """An account that is there, to be changed in one transaction."""
+        with self._session() as session:
+            user = session.get(_User, name)
+            if user is None:
+                raise ConfigError("no such user", found=repr(name))
+            yield session, user
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -235,6 +283,16 @@ class Team:
                 where=shown(self._engine.url),
                 found=str(error).splitlines()[0][:200],
             ) from error
+
+
+def made_password() -> str:
+    """A password by chance, 96 bits, to be shown once.
+
+    Example:
+        >>> len(made_password()), made_password() == made_password()
+        (16, False)
+    """
+    return secrets.token_urlsafe(12)
 
 
 def in_overlap(case_id: str, share: float | int) -> bool:
@@ -263,6 +321,19 @@ def _engine(url: str | Path) -> Engine:
 
         event.listen(engine, "connect", prepared)
     return engine
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise ConfigError("unknown role", where="--role", found=role, expected=", ".join(ROLES))
+
+
+def _record(session: Session, user: str, action: str, detail: str = "", by: str | None = None) -> None:
+    """Add a line to the audit log; what an admin did to another's account is told of the admin."""
+    if by is not None:
+        user, detail = by, f"{user}: {detail}" if detail else user
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    session.add(_Audit(time=when, user=user[:100], action=action, detail=detail[:300]))
 
 
 def _digest(secret: str) -> str:

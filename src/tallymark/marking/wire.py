@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tallymark.marking.team import Role
+
 MOST_EVENTS = 200
 MOST_POINTS = 20_000
 _FAR = 100_000.0
@@ -31,6 +33,21 @@ class Login(_Message):
 
     user: Annotated[str, Field(max_length=100)]
     password: Annotated[str, Field(max_length=500)]
+
+
+class NewAccount(_Message):
+    """Who may come in from now on."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    role: Role
+
+
+class AccountChange(_Message):
+    """What an admin does to an account: another role, a new password, blocked, let in again."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    act: Literal["role", "password", "block", "unblock"]
+    role: Role = "annotator"
 
 
 class Event(_Message):
