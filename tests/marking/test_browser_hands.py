@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from browsing import LAPTOP, TABLET, Marker, Server, labels, marking, shown_case, visiting
 from marking_study import make_study
@@ -292,6 +292,22 @@ def test_the_help_names_every_key(browser: Browser, served: tuple[Study, Server,
         assert keys.count() > 20
         assert all(keys.nth(i).is_visible() for i in range(keys.count()))
         marker.key("Escape")
+
+
+def test_the_next_image_does_not_wait_for_the_answer_of_what_comes_after(marker: Marker) -> None:
+    asked: list[Route] = []
+    marker.page.route("**/api/next", lambda route: asked.append(route))
+    seen = [marker.shown]
+    for _ in range(4):  # five were named at first, and more are asked for below three
+        marker.next()
+        seen.append(marker.shown)
+    assert asked
+    assert len(set(seen)) == len(seen)
+    for route in asked:
+        route.continue_()
+    marker.page.unroute("**/api/next")
+    marker.next()
+    assert marker.shown not in seen
 
 
 def test_a_preset_and_what_is_inverted_stay_for_the_next_images(marker: Marker) -> None:

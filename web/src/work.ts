@@ -81,7 +81,10 @@ export class Work {
   private async ask(): Promise<void> {
     const current = this.current ? [this.current.key] : [];
     const before = [...this.unreadable, ...this.before.slice(-REMEMBERED), ...current];
-    this.following = await server.following(AHEAD + 2, before, this.reviewing);
+    const following = await server.following(AHEAD + 2, before, this.reviewing);
+    // Whoever turned meanwhile has seen some of them.
+    const seen = new Set([...this.before.slice(-REMEMBERED), this.current?.key]);
+    this.following = { ...following, next: following.next.filter(({ key }) => !seen.has(key)) };
     for (const { key } of this.following.next.slice(0, AHEAD)) this.cache.get(key).catch(() => undefined);
   }
 
@@ -222,8 +225,19 @@ export class Work {
       this.settle();
       this.leave(outcome, reason);
       await this.go(since);
-      if (this.following.next.length < AHEAD) await this.ask();
     });
+    await this.refill();
+  }
+
+  /** Ask for more while there is some left: nobody who turns meanwhile waits for the answer. */
+  private async refill(): Promise<void> {
+    if (this.following.next.length >= AHEAD) return;
+    try {
+      await this.ask();
+    } catch (error) {
+      this.problem = error instanceof Error ? error.message : String(error);
+    }
+    this.changed();
   }
 
   /** One turn at a time; what goes wrong is said on the page. */
