@@ -15,13 +15,14 @@ from tallymark.core.projection import project
 from tallymark.core.soft_labels import soft_label_loss
 from tallymark.data.resize import resize_layers
 from tallymark.data.study import NumberRow, Study
-from tallymark.engine.batches import CaseBatches, drawn
+from tallymark.engine.batches import CaseBatches
 from tallymark.engine.config import GrownTerm
 from tallymark.engine.growers import grower
 from tallymark.engine.grown import Growths, _rows
 from tallymark.engine.journal import Journal
 from tallymark.engine.labels import grown_labels, taught_labels
 from tallymark.engine.model_file import load_model
+from tallymark.engine.reads import drawn
 from tallymark.engine.recipes import resolve
 from tallymark.engine.task import study_task
 from tallymark.engine.train import train

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-import SimpleITK
 from playwright.sync_api import Browser
 
 from browsing import (
@@ -23,7 +22,7 @@ from browsing import (
     shown_case,
     visiting,
 )
-from marking_study import phantom_study
+from marking_study import phantom_study, volume_study
 from tallymark.data.annotations import Annotator
 from tallymark.data.marks import EXCLUDED
 from tallymark.data.study import Case, Study, StudySettings
@@ -345,10 +344,7 @@ def test_a_diameter_is_kept_where_it_was_drawn(study: Study, marker: Marker) -> 
 def test_the_wheel_turns_the_slices_of_a_volume_and_each_is_marked_by_itself(
     browser: Browser, tmp_path: Path, serving: Callable[..., Server]
 ) -> None:
-    values = np.zeros((5, 40, 50), np.int16) + 100 * np.arange(5, dtype=np.int16)[:, None, None]
-    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "a.nii.gz"))
-    settings = StudySettings(name="volume", structures=("organ",), image={"dimension": 3})
-    study = Study.create(tmp_path / "study", settings, [Case("a", tmp_path / "a.nii.gz", split="train")])
+    study = volume_study(tmp_path, slices=5)
     with visiting(browser, serving(study, "--author", "reader")) as marker:
         text = marker.page.locator("#slice-text")
         assert text.inner_text() == "3 / 5"

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import SimpleITK
 from playwright.sync_api import Browser, Route
 
 from browsing import LAPTOP, TABLET, Marker, Server, labels, marking, shown_case, visiting
-from marking_study import make_study
+from marking_study import make_study, volume_study
 from tallymark.data.annotations import Annotator
-from tallymark.data.study import Case, Study, StudySettings
+from tallymark.data.study import Study
 
 pytestmark = pytest.mark.browser
 
@@ -260,10 +259,7 @@ def test_more_than_the_server_takes_at_once_waits_and_is_saved(study: Study, mar
 def test_a_touchpad_turns_a_slice_for_the_way_of_a_notch_and_marked_slices_are_shown(
     browser: Browser, tmp_path: Path, serving: Callable[..., Server]
 ) -> None:
-    values = np.zeros((9, 40, 50), np.int16) + 100 * np.arange(9, dtype=np.int16)[:, None, None]
-    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "a.nii.gz"))
-    settings = StudySettings(name="volume", structures=("organ",), image={"dimension": 3})
-    study = Study.create(tmp_path / "study", settings, [Case("a", tmp_path / "a.nii.gz", split="train")])
+    study = volume_study(tmp_path, slices=9)
     with visiting(browser, serving(study, "--author", "reader")) as marker:
         ticks = marker.page.locator("#ticks")
         bar, stage = marker.page.locator("#slice").bounding_box(), marker.page.locator("main").bounding_box()

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 import PIL.Image
+import SimpleITK
 from starlette.testclient import TestClient
 
 from tallymark.data.settings import MarksSettings
@@ -44,6 +45,14 @@ def make_study(folder: Path, count: int = 4, url: str | None = None) -> Study:
         statistics=(Statistic("share", "area_fraction", ("lesion",), unit="percent"),),
     )
     return Study.create(folder / "study", settings, cases, numbers=numbers)
+
+
+def volume_study(folder: Path, slices: int) -> Study:
+    """One volume whose slices get brighter, and no number."""
+    values = np.zeros((slices, 40, 50), np.int16) + 100 * np.arange(slices, dtype=np.int16)[:, None, None]
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(folder / "a.nii.gz"))
+    settings = StudySettings(name="volume", structures=("organ",), image={"dimension": 3})
+    return Study.create(folder / "study", settings, [Case("a", folder / "a.nii.gz", split="train")])
 
 
 class Visitor:

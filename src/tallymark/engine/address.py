@@ -6,8 +6,8 @@ import hashlib
 import json
 
 from tallymark.data.study import Study
-from tallymark.engine.batches import marks_to_read
 from tallymark.engine.config import RunConfig
+from tallymark.engine.reads import marks_to_read
 
 GENERATION = 1
 """Raised when results change although no setting does: a loss is corrected, or the default of a setting changes."""

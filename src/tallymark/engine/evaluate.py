@@ -20,7 +20,6 @@ from tallymark.data.images import normalise, read_image, read_mask
 from tallymark.data.study import Study
 from tallymark.data.tables import write_table
 from tallymark.datasets.naming import pair_files
-from tallymark.engine.batches import known_group_numbers, known_numbers, marks_to_read
 from tallymark.engine.config import RunConfig
 from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.predict import (
@@ -30,6 +29,7 @@ from tallymark.engine.predict import (
     predictions,
     write_predictions,
 )
+from tallymark.engine.reads import known_group_numbers, known_numbers, marks_to_read
 from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.scoring import POLICY, Reference, group_numbers, number_scores, overlap_scores, score
 from tallymark.errors import EvaluationError

@@ -20,7 +20,6 @@ from tallymark.data.atomic import write_text
 from tallymark.data.images import Image
 from tallymark.data.study import Study
 from tallymark.data.tables import write_table
-from tallymark.engine.batches import known_numbers, mark_set
 from tallymark.engine.config import GrownTerm, RunConfig
 from tallymark.engine.cross_fit import FoldRun, logits_of, plan, trained
 from tallymark.engine.estimates import estimates
@@ -31,6 +30,7 @@ from tallymark.engine.model_file import Model
 from tallymark.engine.outlines import outlines, scored
 from tallymark.engine.predict import Request, numbers_of
 from tallymark.engine.pull import choose_pulls
+from tallymark.engine.reads import known_numbers, mark_set
 from tallymark.engine.recipes import resolve
 from tallymark.engine.recovered import COLUMNS, RecoveredFolder, number_rows, write_case, write_sheets
 from tallymark.engine.recovery_check import Check, check_recovered

@@ -15,8 +15,8 @@ from tallymark.data.atomic import write_text
 from tallymark.data.study import Study
 from tallymark.data.tables import write_table
 from tallymark.engine.address import address
-from tallymark.engine.batches import known_numbers
 from tallymark.engine.config import RunConfig
+from tallymark.engine.reads import known_numbers
 from tallymark.engine.recipes import resolve
 from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.train import train
