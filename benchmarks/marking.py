@@ -4,7 +4,8 @@ Run ``python benchmarks/marking.py [--annotators 20] [--images 30]``. A server i
 study of synthetic ultrasound-like images with their numbers. Each annotator is a connection of its own that does what
 the page does: asks what comes next, fetches images ahead with all their samples, sends a stroke, waits until it is
 saved, asks for the grown shape, sends the visit, and goes on after a pause, so that an image takes about two seconds.
-Every acknowledged stroke is then looked for in the file.
+Every acknowledged stroke is then looked for in the file. What the disk alone takes to keep 4 KB is measured in the same
+run, before and after: no stroke is saved before the disk has it.
 
 ``--page`` measures instead, in Debian's Chromium, from the space bar to the next image on the screen, one person
 marking an image in about two seconds; ``--large`` does so with images of 4000 x 4000 and 16 bits. ``--coding`` measures
@@ -131,10 +132,24 @@ def main() -> None:
         measure_load(options)
 
 
+def disk_alone(folder: Path, times: int = 200) -> list[float]:
+    """Seconds in which 4 KB at a time are on the disk, with nothing else to do."""
+    seconds = []
+    with (folder / "beside").open("wb", buffering=0) as file:
+        for _ in range(times):
+            started = time.perf_counter()
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            seconds.append(time.perf_counter() - started)
+            time.sleep(0.02)
+    return seconds
+
+
 def measure_load(options: argparse.Namespace) -> None:
     """Twenty annotators at once."""
     with tempfile.TemporaryDirectory() as temporary:
         study = make_study(Path(temporary), 2 * options.annotators, options.side)
+        disk = disk_alone(study.folder)
         team = Team(study.folder / "team.sqlite")
         names = [f"annotator{number}" for number in range(options.annotators)]
         for name in names:
@@ -152,6 +167,7 @@ def measure_load(options: argparse.Namespace) -> None:
             for person in people:
                 person.join()
             server.kill()
+        disk += disk_alone(study.folder)
         rows = study.marks.tables.rows("SELECT uuid FROM mark WHERE kind = 'stroke'")
         lost = {uuid for person in people for uuid in person.saved} - {row[0] for row in rows}
         cores = len(os.sched_getaffinity(0))
@@ -159,8 +175,9 @@ def measure_load(options: argparse.Namespace) -> None:
             f"{options.annotators} annotators, {sum(len(each.saved) for each in people)} strokes, {len(lost)} lost,"
             f" {cores} cores"
         )
-        for what in people[0].seconds:
-            ms = 1000 * np.array([second for person in people for second in person.seconds[what]])
+        measured = {what: [s for person in people for s in person.seconds[what]] for what in people[0].seconds}
+        for what, seconds in (measured | {"the disk alone": disk}).items():
+            ms = 1000 * np.array(seconds)
             middle, high, highest = np.percentile(ms, (50, 95, 100))
             print(f"{what}: median {middle:.1f} ms, 95 % below {high:.1f} ms, slowest {highest:.1f} ms")
 

@@ -76,7 +76,7 @@ export async function showTeam(dialog: HTMLDialogElement): Promise<void> {
   );
   const text = agreement.dice === null ? "no image was marked by two yet" : `Dice ${agreement.dice} over ${agreement.pairs} ${agreement.pairs === 1 ? "pair" : "pairs"}`;
   dialog.replaceChildren(
-    el("h2", {}, `Team: ${images} images`),
+    el("h2", {}, images === 1 ? "Team: 1 image" : `Team: ${images} images`),
     el("table", {}, row("th", ["name", "done", "can't tell", "s an image", "accepted", "sent back"]), ...rows),
     el("p", {}, `Agreement of what marks grow to: ${text}.`),
     closing(dialog),

@@ -358,7 +358,7 @@ export class Page {
     const left = all - done;
     this.end.replaceChildren(
       el("h1", {}, left ? "No more images for now" : this.work.reviewing ? "All is reviewed" : "All images are through"),
-      el("p", {}, left ? `${left} were skipped or are left.` : `${done} images. Thank you.`),
+      el("p", {}, left ? `${left} were skipped or are left.` : `${done} ${done === 1 ? "image" : "images"}. Thank you.`),
     );
     if (left) this.end.append(button("Go through them", { text: "Go through them", kind: "primary" }, () => void this.work.again()));
     for (const element of [this.title, this.reason, this.numbers]) element.textContent = "";

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from tallymark.data.atomic import storage_error
@@ -45,9 +46,7 @@ def transaction(
     except OSError as error:
         raise storage_error(path, error) from error
     with _explained(path), closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
-        # The write-ahead log needs memory that all users of the file share, which a network does not offer.
-        local = network_file_system(path.parent) is None
-        connection.execute(f"PRAGMA journal_mode = {'WAL' if local else 'DELETE'}")
+        connection.execute(f"PRAGMA journal_mode = {_journal(path.parent)}")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -129,6 +128,12 @@ def network_file_system(folder: Path, mounts: str | None = None) -> str | None:
         if resolved.is_relative_to(mounted):
             found = max(found, (len(mounted.parts), kind), key=lambda entry: entry[0])
     return found[1] if found[1].startswith(_NETWORK) else None
+
+
+@lru_cache  # the table of mounts may be long, and a stroke waits for this
+def _journal(folder: Path) -> str:
+    """The write-ahead log needs memory that all users of the file share, which a network does not offer."""
+    return "WAL" if network_file_system(folder) is None else "DELETE"
 
 
 def _version(connection: sqlite3.Connection, path: Path, known: Collection[int]) -> int | None:

@@ -156,11 +156,13 @@ class Stroke:
             low = np.floor(np.minimum(start, end) - self.width / 2).astype(int).clip(0)
             high = np.ceil(np.maximum(start, end) + self.width / 2).astype(int) + 1
             box = plane[low[0] : max(high[0], 0), low[1] : max(high[1], 0)]
-            offsets = np.moveaxis(np.indices(box.shape), 0, -1) + low - start
-            along = end - start
-            share = np.clip(offsets @ along / max(along @ along, 1e-12), 0, 1)
-            distance = np.linalg.norm(offsets - share[..., None] * along, axis=-1)
-            box[distance <= self.width / 2 + 1e-9] = value
+            down = np.arange(box.shape[0])[:, None] + (low[0] - start[0])
+            right = np.arange(box.shape[1]) + (low[1] - start[1])
+            along_down, along_right = (end - start).tolist()
+            length = max(along_down**2 + along_right**2, 1e-12)
+            share = ((down * along_down + right * along_right) / length).clip(0, 1)
+            distance = (down - share * along_down) ** 2 + (right - share * along_right) ** 2
+            box[distance <= (self.width / 2 + 1e-9) ** 2] = value
         corners = np.floor(self.points + 0.5).astype(int)
         inside = ((corners >= 0) & (corners < plane.shape)).all(axis=1)
         plane[tuple(corners[inside].T)] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -50,6 +51,7 @@ class Desk:
         self.frames = Frames(study)
         self.kept = KeptNumbers(study, settings.variant)
         self._last_grown = LastGrown()
+        self._painting = threading.Lock()
         self.cases = tuple(case for split in settings.splits for case in study.split(split))
         # Strokes that wait in a browser may be of images that are no longer asked for.
         self._by_key = {case_key(case): case for case in study.cases}
@@ -144,7 +146,9 @@ class Desk:
         case = self.case(key)
         frame = self.frames.get(case)
         areas = self.kept.areas(case, frame.space, frame.spacing)
-        marks = self.annotator(user).labels(case.id)
+        # One after the other: a stroke that is being saved shares the interpreter with one of these, not with twenty.
+        with self._painting:
+            marks = self.annotator(user).labels(case.id)
         masks, warnings = self._last_grown.get(
             (case.id, user),
             marks,

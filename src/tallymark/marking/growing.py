@@ -58,7 +58,7 @@ def grow_marks(
     # One of which no number tells the size does not grow, and is a wall to the others.
     sizes = {name: (min(areas[name][0] * share, pixels), min(areas[name][1] * share, pixels)) for name in sized}
     spacing = resized_spacing(frame.spacing or (1.0,) * len(space), frame.space, space)
-    grown = (run or _call)(_grow, resize_layers(marks, space), sizes, frame.coarse, spacing)
+    grown = (run or _call)(_grow, marks, sizes, frame.coarse, spacing)
     return grown, warnings
 
 
@@ -125,8 +125,11 @@ def _call(function: Callable[..., Masks], *arguments: object) -> Masks:
     return function(*arguments)
 
 
-def _grow(layers: Masks, sizes: Areas, image: np.ndarray, spacing: Sequence[float]) -> Masks:
+def _grow(
+    marks: Mapping[str, Bool[np.ndarray, "*space"]], sizes: Areas, image: np.ndarray, spacing: Sequence[float]
+) -> Masks:
     """The part that takes long, on the coarse grid."""
+    layers = resize_layers(marks, image.shape[:-1])
     excluded = layers.pop(EXCLUDED, np.zeros(image.shape[:-1], bool))
     known = {name: sizes.get(name) for name in layers}
     growths = grow_together(layers, known, image, spacing, "paths", excluded=dict.fromkeys(layers, excluded))

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 T = TypeVar("T")
 
 _MOST = 4
-_NICE = 5
+_NICE = 19
 
 
 def cores() -> int:
