@@ -103,11 +103,11 @@ def test_scores_share_out_the_rest_by_one_threshold() -> None:
     nothing = torch.zeros_like(score, dtype=torch.bool)
     share = torch.tensor([[0.5], [math.nan], [math.nan]])
     fixed = torch.tensor([[math.nan], [math.nan], [0.25]])
-    found = shared_by_scores(Ranking(score, None, nothing), share, torch.ones(3, 1), fixed)
+    found = shared_by_scores(Ranking(score, None, nothing).each(), share, torch.ones(3, 1), fixed)
     assert found[:2, 0].tolist() == [0.5, 0.75]  # 5 of the 6 pixels are left for two images
     assert found[2].isnan()
     unknown = torch.full_like(share, math.nan)
-    assert shared_by_scores(Ranking(score, None, nothing), unknown, torch.ones(3, 1), fixed).isnan().all()
+    assert shared_by_scores(Ranking(score, None, nothing).each(), unknown, torch.ones(3, 1), fixed).isnan().all()
 
 
 def test_the_number_of_a_group_is_learned_with_any_images_in_a_batch(grouped) -> None:

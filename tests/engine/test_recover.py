@@ -23,7 +23,9 @@ from scipy.ndimage import label
 from tallymark.data.images import read_image, read_mask
 from tallymark.data.marks import EXCLUDED
 from tallymark.data.study import NumberRow, Study
-from tallymark.datasets.pairs import import_pairs, parse_codes
+from tallymark.datasets.kept_numbers import simulate_numbers
+from tallymark.datasets.marbled import write_marbled
+from tallymark.datasets.pairs import import_pairs, parse_codes, parse_ratio
 from tallymark.datasets.weaken import weaken
 from tallymark.engine import cross_fit
 from tallymark.engine.evidence import sizes_of
@@ -339,3 +341,53 @@ def test_numbers_alone_give_masks_of_exactly_their_size(study: Path, tmp_path: P
     summary = recovery.summary()
     assert summary["without_marks"] == summary["cases"]
     assert summary["number_not_reached"] == 0
+
+
+def test_the_number_of_a_group_is_met_by_its_images_together(study: Study, tmp_path: Path) -> None:
+    table = pd.read_csv(study / "cases.csv", dtype=str, keep_default_na=False)
+    table["group"] = [f"patient{row // 3}" for row in range(len(table))]
+    table["split"] = "train"
+    table.to_csv(study / "cases.csv", index=False)
+    simulate_numbers(Study.open(study), "group", "per patient")
+    opened = Study.open(study)
+    name, total = opened.statistics[0].name, opened.group_numbers("per patient")
+    own = opened.numbers("exact")[opened.cases[0].id, name].value
+    rows = [NumberRow(group, name, value=number.value, level="group") for (group, _), number in total.items()]
+    opened.add_numbers([*rows, NumberRow(opened.cases[0].id, name, value=own)], "and one")
+    recovery = recover(opened, numbers="and one", folds=2, out=tmp_path / "out", settings=SETTINGS)
+    pixels, shared = (recovery.cases.set_index("id")[column] for column in ("pixels", "shared"))
+    for group, number in total.items():
+        ids = [case.id for case in opened.cases if case.group == group[0]]
+        assert pixels[ids].sum() == round(number.value * len(ids) * 48 * 48)
+    assert pixels[opened.cases[0].id] == round(own * 48 * 48)
+    assert shared.tolist() == [case != opened.cases[0].id for case in shared.index]
+    assert recovery.cases["known"].all()
+    assert recovery.cases["reached"].all()
+    nothing = recovery.cases[recovery.cases["pixels"] == 0]
+    assert nothing["reasons"].str.contains("others have all of the group's number").all()
+    assert (nothing["expected_iou"] < 1).all()
+    for case in opened.cases:
+        marks = opened.marks.labels(case.id, "e8").get("lesion")
+        assert marks is None or read_mask(tmp_path / "out" / "masks" / f"{case.id}.png")[marks].all()
+    together = pd.read_csv(tmp_path / "out" / "group-numbers.csv")
+    assert np.allclose(together["recovered"], together["kept"], atol=1e-6)
+    assert together["images"].tolist() == [3] * len(total)
+
+
+def test_a_ratio_without_any_size_is_met(tmp_path: Path) -> None:
+    source = write_marbled(tmp_path / "source", 6, size=48)
+    codes, statistics = parse_codes("fat=1,muscle=2"), [parse_ratio("fat/fat+muscle")]
+    groups = source / "groups.csv"
+    places = source / "images", source / "masks", tmp_path / "study"
+    import_pairs(*places, groups=groups, codes=codes, statistics=statistics)
+    study = Study.open(tmp_path / "study")
+    weaken(study, "erosion:10%", "e10")
+    kept = {case.id: study.numbers("exact")[case.id, "fat_ratio"].value for case in study.cases}
+    study.add_numbers([NumberRow(one, "fat_ratio", value) for one, value in kept.items()], "ratio")
+    recovery = recover(study, numbers="ratio", folds=2, out=tmp_path / "out", settings=SETTINGS)
+    pixels = recovery.cases.pivot_table(index="id", columns="structure", values="pixels")
+    # Within the pixel or so by which whole pixels can have a ratio.
+    off = (1 - pd.Series(kept)) * pixels["fat"] - pd.Series(kept) * pixels["muscle"]
+    assert off.abs().max() <= 1
+    assert recovery.cases["shared"].all()
+    assert (pixels > 0).all(axis=None)

@@ -68,7 +68,7 @@ def estimates(
         found.append(
             Estimate(
                 expected_iou=1.0
-                if evidence.most[k] == 0  # an empty mask, which the number confirms
+                if evidence.most[k] == 0 and not evidence.shared[k]  # an empty mask, which the number confirms
                 else expected_iou(with_growth, Overlap.of(networks[k], mask).iou(), steadiness),
                 agreement=agreement,
                 steadiness=steadiness,
@@ -165,6 +165,8 @@ def _reasons(
     marked, found = int(evidence.marks[k].sum()), []
     if not evidence.known[k]:
         found.append("no number: the networks' own outline")
+    elif evidence.most[k] == 0 and evidence.shared[k]:
+        found.append("by the networks, others have all of the group's number")
     elif evidence.most[k] == 0:
         return [f"the number is 0, but {marked} pixels are marked"] if marked else []
     if not reached:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ class Evidence:
         excluded: pixels marked "not this".
         least: pixels that each structure has at least; NaN where nothing is known.
         most: pixels that each structure has at most; NaN where nothing is known.
+        shared: structures whose size is estimated: the part that the image has of its group's number, or of a ratio.
     """
 
     case: Case
@@ -55,6 +56,7 @@ class Evidence:
     excluded: Bool[np.ndarray, "*space"]
     least: Float[np.ndarray, " k"]
     most: Float[np.ndarray, " k"]
+    shared: Bool[np.ndarray, " k"]
 
     @property
     def logit(self) -> Float[np.ndarray, "k *space"]:
@@ -95,7 +97,7 @@ class Gatherer:
         self.mark_set = mark_set
         self.numbers = numbers
         self._grower = grower
-        self._task = study_task(study)
+        self.task = study_task(study)
         ids = [case.id for case in study.cases]
         content = {
             "format": _FORMAT,
@@ -112,7 +114,9 @@ class Gatherer:
         marks = self.study.marks.labels(case.id, self.mark_set)
         if not marks:
             return np.full(len(self.study.structures), np.nan)
-        sizes = sizes_of(case, image_space(case.image), self.numbers, self._task)
+        sizes = sizes_of(case, image_space(case.image), self.numbers, self.task)
+        if not sizes.known().any():
+            return np.full(len(self.study.structures), np.nan)
         order = self._order(case, marks, known_shares(sizes, 0))
         layers, nothing = resize_layers(marks, order.shape[1:]), np.zeros(order.shape[1:], dtype=bool)
         return likeness_of_marks(np.stack([layers.get(name, nothing) for name in self.study.structures]), order)
@@ -129,20 +133,52 @@ class Gatherer:
         marks = self.study.marks.labels(case.id, self.mark_set)
         layers = resize_layers(marks, space)
         nothing = np.zeros(space, dtype=bool)
-        sizes = sizes_of(case, space, self.numbers, self._task)
-        order = self._order(case, marks, known_shares(sizes, 0))
-        if order.shape[1:] != space:
-            order = np.stack([resize_image(each[..., None], space)[..., 0] for each in order])
+        sizes = sizes_of(case, space, self.numbers, self.task)
         least, most = (pixels_of(end[0].numpy(), math.prod(space)) for end in sizes.ends())
         return Evidence(
             case,
             logits=np.stack([upsample_probability(view, space) for view in logits]),
-            order=order,
+            order=self._on_grid(case, marks, known_shares(sizes, 0), space),
             marks=np.stack([layers.get(name, nothing) for name in structures]),
             excluded=layers.get(EXCLUDED, nothing),
             least=least,
             most=most,
+            shared=np.zeros(len(structures), dtype=bool),
         )
+
+    def sized(self, evidence: Evidence, shares: Float[np.ndarray, " k"]) -> Evidence:
+        """The evidence of a case whose sizes were estimated since; its marks grow to them.
+
+        Args:
+            evidence: of :meth:`gather`.
+            shares: of the image that each structure covers; NaN where its numbers tell, or nothing does.
+        """
+        shared = ~np.isnan(shares)
+        if not shared.any():
+            return evidence
+        space, case = evidence.excluded.shape, evidence.case
+        pixels = pixels_of(shares, math.prod(space))
+        sizes = sizes_of(case, space, self.numbers, self.task, shares)
+        marks = self.study.marks.labels(case.id, self.mark_set)
+        return replace(
+            evidence,
+            order=self._on_grid(case, marks, known_shares(sizes, 0), space),
+            least=np.where(shared, pixels, evidence.least),
+            most=np.where(shared, pixels, evidence.most),
+            shared=shared,
+        )
+
+    def _on_grid(
+        self,
+        case: Case,
+        marks: Mapping[str, Bool[np.ndarray, "*space"]],
+        shares: Sequence[tuple[float, float] | None],
+        space: Sequence[int],
+    ) -> Float[np.ndarray, "k *space"]:
+        order = self._order(case, marks, shares)
+        if order.shape[1:] == tuple(space):
+            return order
+        return np.stack([resize_image(each[..., None], space)[..., 0] for each in order])
 
     def _order(
         self,
@@ -150,7 +186,7 @@ class Gatherer:
         marks: Mapping[str, Bool[np.ndarray, "*space"]],
         shares: Sequence[tuple[float, float] | None],
     ) -> Float[np.ndarray, "k *space"]:
-        kept = self._folder / f"{case.id}.npy"
+        kept = self._folder / f"{content_key(case.id, {'shares': shares})}.npy"
         if not kept.exists():
             growths = growths_of(self.study, case, marks, shares, self._grower).looked
             # The file is small: whole numbers, 0 where nothing has grown.
@@ -164,7 +200,13 @@ class Gatherer:
         return np.asarray(order)
 
 
-def sizes_of(case: Case, space: Sequence[int], numbers: Mapping[tuple[str, str], Number], task: Task) -> KnownFractions:
+def sizes_of(
+    case: Case,
+    space: Sequence[int],
+    numbers: Mapping[tuple[str, str], Number],
+    task: Task,
+    shares: Float[np.ndarray, " k"] | None = None,
+) -> KnownFractions:
     """The known share of an image that each structure covers, in double precision: a volume has many voxels.
 
     Args:
@@ -172,16 +214,23 @@ def sizes_of(case: Case, space: Sequence[int], numbers: Mapping[tuple[str, str],
         space: its size in pixels.
         numbers: by case id and statistic, in canonical units.
         task: says what the numbers mean.
+        shares: estimated, where no number of the image tells; NaN elsewhere.
 
     Returns:
         One row.
     """
+    batch = numbers_as_batch(case, space, numbers, task)
+    return known_fractions(task, batch if shares is None else batch._replace(shared=torch.tensor(shares[None])))
+
+
+def numbers_as_batch(case: Case, space: Sequence[int], numbers: Mapping[tuple[str, str], Number], task: Task) -> Batch:
+    """A batch of one image without its pixels, its numbers in double precision; arguments as of :func:`sizes_of`."""
     kept = [numbers.get((case.id, statistic.name), _NOTHING) for statistic in task.statistics]
     columns = torch.tensor([[(number.value, number.low, number.high) for number in kept]], dtype=torch.float64)
     value, low, high = columns.reshape(1, -1, 3).unbind(dim=2)
     edges = torch.tensor([case.spacing or (math.nan,) * len(space)], dtype=torch.float64)
     image = torch.zeros(1, 1, *(1,) * len(space))
-    batch = Batch(
+    return Batch(
         image=image,
         valid=image == 0,
         value=value,
@@ -193,7 +242,6 @@ def sizes_of(case: Case, space: Sequence[int], numbers: Mapping[tuple[str, str],
         excluded=None,
         truth=None,
     )
-    return known_fractions(task, batch)
 
 
 def pixels_of(share: Float[np.ndarray, " k"], pixels: int) -> Float[np.ndarray, " k"]:

@@ -260,12 +260,12 @@ def shared_by_marks(
 
 
 def shared_by_scores(
-    ranking: Ranking, share: Float[Tensor, "3 k"], weight: Float[Tensor, "m k"], fixed: Float[Tensor, "m k"]
+    rankings: Sequence[Ranking], share: Float[Tensor, "3 k"], weight: Float[Tensor, "m k"], fixed: Float[Tensor, "m k"]
 ) -> Float[Tensor, "m k"]:
     """What a network says of the part that each image of a group has of the group's number: one threshold for all.
 
     Args:
-        ranking: the order in which the pixels of the images of one group join.
+        rankings: the order in which the pixels of each image of one group join; images may differ in size.
         share: of all images together: value, low and high.
         weight: how much each image counts.
         fixed: sizes of single images that are known; NaN elsewhere.
@@ -280,14 +280,14 @@ def shared_by_scores(
             continue
         whole, room = weight[:, k].sum(), weight[free, k].sum()
         rest = [(number * whole - (weight[:, k] * fixed[:, k]).nansum()) / room for number in share[:, k]]
-        score, forced, barred = (None if part is None else list(part[free, k]) for part in ranking)
-        assert score is not None
+        ranked = [rankings[place] for place in free]
+        score = [one.score[k] for one in ranked]
         masks = project_pooled(
             score,
             *(float(number.clamp(0, 1)) for number in rest),
-            weights=[float(one) for one in weight[free, k]],
-            forced=forced,
-            barred=barred,
+            weights=[float(weight[place, k]) / one.numel() for place, one in zip(free, score, strict=True)],
+            forced=[torch.zeros_like(one.barred[k]) if one.forced is None else one.forced[k] for one in ranked],
+            barred=[one.barred[k] for one in ranked],
         )
         found[free, k] = torch.stack([mask.mean() for mask in masks])
     return found

@@ -47,6 +47,11 @@ class Ranking(NamedTuple):
     forced: Bool[Tensor, "b k *space"] | None
     barred: Bool[Tensor, "b k *space"]
 
+    def each(self) -> list[Ranking]:
+        """Those of single images, whose parts are (k, *space)."""
+        forced = [None] * len(self.score) if self.forced is None else self.forced.unbind()
+        return [Ranking(*parts) for parts in zip(self.score, forced, self.barred, strict=True)]
+
 
 def ranking(batch: Batch, logit: Float[Tensor, "b k *space"], config: GrownTerm) -> Ranking:
     """Rank pixels by ``logit - pull * (order - 1)``: what a network sees, and how far growth is from them.
@@ -66,13 +71,13 @@ def ranking(batch: Batch, logit: Float[Tensor, "b k *space"], config: GrownTerm)
     known = has_growth(batch)
     reach = config.reach ** (1 / (batch.order.ndim - 2))
     return Ranking(
-        _against_others(logit) - config.pull * torch.where(known, batch.order - 1, 0.0),
+        against_others(logit) - config.pull * torch.where(known, batch.order - 1, 0.0),
         batch.marks if config.trust else None,
         batch.something_else() | (known & (batch.order > reach)),
     )
 
 
-def _against_others(logit: Float[Tensor, "b k *space"]) -> Float[Tensor, "b k *space"]:
+def against_others(logit: Float[Tensor, "b k *space"]) -> Float[Tensor, "b k *space"]:
     """Log-odds of each structure against the likeliest of the others and of none of them."""
     if logit.shape[1] == 1:
         return logit

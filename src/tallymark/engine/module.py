@@ -84,7 +84,7 @@ class Segmenter(pl.LightningModule):
             images = [batch.image[start : start + some.step].to(self.device) for start in some]
             logit = torch.cat([self._asked(teacher, image).mean(dim=0).cpu() for image in images])
             shared[members] = shared_by_scores(
-                ranking(batch, logit, self.config.losses.grown),
+                ranking(batch, logit, self.config.losses.grown).each(),
                 batches.shares.share[:, group],
                 batches.shares.weight[members],
                 known_fractions(self.task, batch._replace(shared=None)).middle(),

@@ -73,6 +73,7 @@ def scored(
         >>> evidence = Evidence(
         ...     Case("a", Path("a.png")), logits=row(-1, 2, 1, -1, 0, -3)[None], order=row(0.5, 1, 2, 3, 1, 0.1),
         ...     marks=marked, excluded=~marked[0] & marked[0], least=np.array([3.0]), most=np.array([3.0]),
+        ...     shared=np.array([False]),
         ... )
         >>> scored(evidence, np.array([2.0]), reach=9.0).score.round(1)
         array([[[ 0. ,  2. , -1. , -5. ,  0. , -1.2]]])

@@ -30,12 +30,22 @@ from tallymark.engine.model_file import Model
 from tallymark.engine.outlines import outlines, scored
 from tallymark.engine.predict import Request, numbers_of
 from tallymark.engine.pull import choose_pulls
-from tallymark.engine.reads import known_numbers, mark_set
+from tallymark.engine.reads import known_group_numbers, known_numbers, mark_set
 from tallymark.engine.recipes import resolve
-from tallymark.engine.recovered import COLUMNS, RecoveredFolder, number_rows, write_case, write_sheets
+from tallymark.engine.recovered import (
+    COLUMNS,
+    Measured,
+    RecoveredFolder,
+    group_rows,
+    number_rows,
+    write_case,
+    write_sheets,
+)
 from tallymark.engine.recovery_check import Check, check_recovered
+from tallymark.engine.shared_sizes import SharedSizes
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
+from tallymark.measure.groups import weight
 from tallymark.measure.sizes import tells_size
 
 _Item = TypeVar("_Item")
@@ -148,7 +158,9 @@ def recover(
         models.append(trained(study, run, settings, file, console))
     k = len(study.structures)
     way = grower(config.losses.grown.model_copy(update={"straight": 0.0}))
-    gatherer = Gatherer(study, known_numbers(study, config), marks, way, folder.growth)
+    numbers_of_groups = known_group_numbers(study, config)
+    shared = SharedSizes(study, kept := known_numbers(study, config), numbers_of_groups)
+    gatherer = Gatherer(study, kept, marks, way, folder.growth)
 
     if pull is None:
         say("growing the marks, and weighing that against the networks")
@@ -156,16 +168,21 @@ def recover(
     else:
         pulls = np.full(k, float(pull))
     say("outlining")
-    rows, measured = [], []
-    groups = _by_group(planned, models, gatherer)
+    rows, measured, together = [], [], []
+    groups = _by_group(planned, models, gatherer, shared)
     for group in _tracked(groups, len({case.group for case in study.cases}), console):
-        for outlined in _outlined(group, pulls, config.losses.grown, gatherer, folder):
-            rows += outlined[0]
-            measured += outlined[1]
+        parts = []
+        for outlined, own in _outlined(group, pulls, config.losses.grown, gatherer, folder):
+            rows += outlined
+            measured += number_rows(own, gatherer.numbers, gatherer.task)
+            parts.append(own)
+        together += group_rows(group[0][2].case.group, parts, numbers_of_groups, gatherer.task)
     cases = _worst_first(pd.DataFrame(rows, columns=list(COLUMNS)))
     of_numbers = pd.DataFrame(measured)
     write_sheets(folder, study, marks, cases)
     write_table(folder.numbers_file, of_numbers)
+    if together:
+        write_table(folder.group_numbers_file, pd.DataFrame(together))
     write_table(folder.cases_file, cases)
     compared = check_recovered(study, folder, cases) if check else None
     named = dict(zip(study.structures, pulls.tolist(), strict=True))
@@ -182,7 +199,7 @@ def _tracked(items: Iterable[_Item], count: int, console: Console | None) -> Ite
 
 
 def _by_group(
-    planned: Sequence[FoldRun], models: Sequence[Model], gatherer: Gatherer
+    planned: Sequence[FoldRun], models: Sequence[Model], gatherer: Gatherer, shared: SharedSizes
 ) -> Iterator[list[tuple[FoldRun, Image, Evidence]]]:
     """The cases of one group after the other; only one group is in memory at a time."""
     for run, model in zip(planned, models, strict=True):
@@ -192,7 +209,11 @@ def _by_group(
             for case in group:
                 image = case.read()
                 found.append((run, image, gatherer.gather(case, image, logits_of(run, model, case, image))))
-            yield found
+            shares = shared.of([evidence for _, _, evidence in found])
+            yield [
+                (run, image, gatherer.sized(evidence, own))
+                for (run, image, evidence), own in zip(found, shares, strict=True)
+            ]
 
 
 def _outlined(
@@ -201,17 +222,18 @@ def _outlined(
     grown: GrownTerm,
     gatherer: Gatherer,
     folder: RecoveredFolder,
-) -> Iterator[tuple[list[dict[str, object]], list[dict[str, object]]]]:
+) -> Iterator[tuple[list[dict[str, object]], Measured]]:
     """Masks, maps and rows of the cases of a group."""
-    task = study_task(gatherer.study)
+    task = gatherer.task
     ranked = [scored(evidence, pulls, reach=grown.reach, trust=grown.trust) for _, _, evidence in group]
     for (run, image, evidence), score, masks in zip(group, ranked, outlines(ranked), strict=True):
         judged = estimates(evidence, masks, pulls, grown)
         rows = write_case(folder, image, evidence, masks, score.score, judged, task)
         case = evidence.case
         named = dict(zip(task.structures, masks, strict=True))
-        measured = numbers_of(Request(case.id, case.image, case.spacing), image, named, task)
-        yield [row | {"fold": run.fold.number} for row in rows], number_rows(case.id, measured, gatherer.numbers, task)
+        numbers = numbers_of(Request(case.id, case.image, case.spacing), image, named, task)
+        weights = {statistic.name: weight(statistic, named) for statistic in task.statistics}
+        yield [row | {"fold": run.fold.number} for row in rows], Measured(case.id, numbers, weights)
 
 
 def _worst_first(cases: pd.DataFrame) -> pd.DataFrame:
@@ -220,15 +242,19 @@ def _worst_first(cases: pd.DataFrame) -> pd.DataFrame:
 
 def _check_study(study: Study, config: RunConfig, *, check: bool) -> None:
     """Refuse, before anything is trained, what would fail after it."""
-    require_sizes(study_task(study))
-    sized = {each.name for each in study.statistics if any(tells_size(each, name) for name in study.structures)}
-    numbers = known_numbers(study, config)
-    known = (number for (_, name), number in numbers.items() if name in sized)
+    require_sizes(study_task(study), ratios=True)
+    sized = {
+        each.name
+        for each in study.statistics
+        if each.kind == "area_ratio" or any(tells_size(each, name) for name in study.structures)
+    }
+    numbers, of_groups = known_numbers(study, config), known_group_numbers(study, config)
+    known = (number for (_, name), number in (*numbers.items(), *of_groups.items()) if name in sized)
     if all(math.isnan(end) for number in known for end in (number.value, number.low, number.high)):
         raise StudyError(
             "no image has a number that tells the size of a structure",
             where=study.folder / "statistics.csv",
-            found=f"{len(numbers)} numbers of images",
+            found=f"{len(numbers)} numbers of images, {len(of_groups)} of groups",
             expected=f"a number of {' or '.join(sorted(sized))}",
             remedy="add the numbers that were kept, or name another variant with --numbers",
         )

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from tallymark.engine.evidence import Evidence
 from tallymark.engine.predict import Request, mask_file
 from tallymark.engine.task import Task, study_task
 from tallymark.errors import ConfigError
+from tallymark.measure.definition import Statistic
+from tallymark.measure.groups import pooled
 from tallymark.pictures import Panel, enlargement, overlay, overlay_sheet
 
 _SHOWN = 12
@@ -31,6 +34,7 @@ COLUMNS = (
     "expected_iou",
     "reasons",
     "known",
+    "shared",
     "reached",
     "pixels",
     "least_pixels",
@@ -72,6 +76,11 @@ class RecoveredFolder:
     def numbers_file(self) -> Path:
         """Measured on the recovered masks, beside what was kept."""
         return self.root / "numbers.csv"
+
+    @property
+    def group_numbers_file(self) -> Path:
+        """The same of numbers that were kept of groups."""
+        return self.root / "group-numbers.csv"
 
     @property
     def check_file(self) -> Path:
@@ -124,7 +133,7 @@ class RecoveredFolder:
                 remedy="choose a new folder with --out",
             )
         write_text(self.settings_file, json.dumps(dict(asked), indent=2) + "\n")
-        for file in (self.summary_file, self.cases_file, self.numbers_file, self.check_file):
+        for file in (self.summary_file, self.cases_file, self.numbers_file, self.group_numbers_file, self.check_file):
             file.unlink(missing_ok=True)
 
 
@@ -167,6 +176,7 @@ def write_case(
                 "expected_iou": round(estimate.expected_iou, 4),
                 "reasons": "; ".join(estimate.reasons),
                 "known": bool(evidence.known[k]),
+                "shared": bool(evidence.shared[k]),
                 "reached": estimate.reached,
                 "pixels": int(masks[k].sum()),
                 "least_pixels": _whole(evidence.least[k]),
@@ -181,30 +191,58 @@ def write_case(
     return rows
 
 
-def number_rows(
-    case_id: str,
-    measured: Mapping[str, float],
-    kept: Mapping[tuple[str, str], Number],
-    task: Task,
-) -> list[dict[str, object]]:
+class Measured(NamedTuple):
+    """What the masks of an image measure.
+
+    Attributes:
+        case_id: of the image.
+        numbers: by statistic, in the units of the study's table.
+        weights: by statistic, how much the image counts in its group's number.
+    """
+
+    case_id: str
+    numbers: Mapping[str, float]
+    weights: Mapping[str, float]
+
+
+def number_rows(measured: Measured, kept: Mapping[tuple[str, str], Number], task: Task) -> list[dict[str, object]]:
     """What an image's masks measure, beside what was kept, in the units of the study's table."""
-    rows: list[dict[str, object]] = []
-    for statistic in task.statistics:
-        number = kept.get((case_id, statistic.name))
-        ends = (math.nan,) * 3 if number is None else (number.value, number.low, number.high)
-        value, low, high = (end / statistic.scale for end in ends)
-        rows.append(
-            {
-                "id": case_id,
-                "statistic": statistic.name,
-                "recovered": measured[statistic.name],
-                "kept": value,
-                "low": low,
-                "high": high,
-                "unit": statistic.unit,
-            }
-        )
-    return rows
+    return [
+        {
+            "id": measured.case_id,
+            "statistic": statistic.name,
+            "recovered": measured.numbers[statistic.name],
+            **_kept(kept.get((measured.case_id, statistic.name)), statistic),
+        }
+        for statistic in task.statistics
+    ]
+
+
+def group_rows(
+    group: str, measured: Sequence[Measured], kept: Mapping[tuple[str, str], Number], task: Task
+) -> list[dict[str, object]]:
+    """The same of the numbers that were kept of all images of a group together; none where none was."""
+    return [
+        {
+            "group": group,
+            "statistic": statistic.name,
+            "images": len(measured),
+            "recovered": pooled(
+                statistic,
+                [one.weights[statistic.name] for one in measured],
+                [one.numbers[statistic.name] for one in measured],
+            ),
+            **_kept(kept[group, statistic.name], statistic),
+        }
+        for statistic in task.statistics
+        if (group, statistic.name) in kept
+    ]
+
+
+def _kept(number: Number | None, statistic: Statistic) -> dict[str, object]:
+    ends = (math.nan,) * 3 if number is None else (number.value, number.low, number.high)
+    value, low, high = (end / statistic.scale for end in ends)
+    return {"kept": value, "low": low, "high": high, "unit": statistic.unit}
 
 
 def write_sheets(folder: RecoveredFolder, study: Study, mark_set: str | None, cases: pd.DataFrame) -> None:
