@@ -70,22 +70,33 @@ class TestNeverLost:
                 context.close()  # at once: nothing waits for an answer
 
         name, drawn = "", 0
-        for _ in range(times):
+
+        def looked_at(marker: Marker, sure: bool) -> int:
+            nonlocal name
+            name = shown_case(study, marker)
+            marker.wait_saved()
+            found = len(Annotator(study.marks, "hand", "reader").history(name))
+            # A stroke that is not on the disk of the browser yet, a few milliseconds after the hand is lifted, may be
+            # lost with it; it alone.
+            assert found in ((drawn,) if sure else (drawn - 1, drawn))
+            return found
+
+        sure = True
+        for number in range(times):
             for with_server in (True, False):
                 with opened() as marker:
-                    name = shown_case(study, marker)
-                    marker.wait_saved()
-                    assert len(Annotator(study.marks, "hand", "reader").history(name)) == drawn
+                    drawn = looked_at(marker, sure)
                     if not with_server:
                         server.kill()
                     down = (drawn % 20 - 10) / 25
                     marker.draw((down, -0.1), (down, 0.1))
                     drawn += 1
+                    if sure := number % 2 == 0:
+                        marker.wait_stored()
                 if server.process is None:
                     server.start()
         with opened() as marker:
-            marker.wait_saved()
-            assert len(Annotator(study.marks, "hand", "reader").history(name)) == drawn
+            looked_at(marker, sure)
             assert int(labels(study, name)["lesion"].sum()) == marker.inked
 
     def test_two_annotators_at_once(

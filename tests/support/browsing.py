@@ -132,6 +132,10 @@ class Marker:
     def wait_saved(self) -> None:
         self.page.wait_for_selector("#light[data-light=saved]")
 
+    def wait_stored(self) -> None:
+        """Until the browser's own store has all that was drawn on the disk."""
+        self.page.wait_for_selector("#light[data-storing='0']")
+
     def next(self) -> None:
         before = self.shown
         self.key("Space")

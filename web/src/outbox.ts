@@ -91,6 +91,11 @@ export class Outbox {
     return this.waiting.length;
   }
 
+  /** How many the browser does not have on its disk yet, a matter of milliseconds. */
+  get storing(): number {
+    return this.waiting.filter((entry) => !entry.tried).length;
+  }
+
   pending(key: string): Event[] {
     return this.waiting.map((entry) => entry.event).filter((event) => event.case === key);
   }
@@ -115,6 +120,7 @@ export class Outbox {
       this.kept = false; // the server is to have it all the same
     }
     entry.tried = true;
+    this.changed();
     this.soon(0);
   }
 

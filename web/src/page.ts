@@ -260,6 +260,7 @@ export class Page {
     work.hints.saved();
     const [sign, word] = LIGHTS[outbox.light];
     this.light.dataset.light = outbox.light;
+    this.light.dataset.storing = String(outbox.storing);
     this.light.textContent = `${sign} ${word}${outbox.light === "unsaved" ? ` (${outbox.count})` : ""}`;
     const { done, all, seconds } = work.following;
     const pace = `${done} of ${all}${seconds ? ` · ${seconds} s an image` : ""}`;
