@@ -48,7 +48,7 @@ class Ranking(NamedTuple):
     barred: Bool[Tensor, "b k *space"]
 
     def each(self) -> list[Ranking]:
-        """Those of single images, whose parts are (k, *space)."""
+        """Those of single images, whose parts have no axis of images."""
         forced = [None] * len(self.score) if self.forced is None else self.forced.unbind()
         return [Ranking(*parts) for parts in zip(self.score, forced, self.barred, strict=True)]
 
