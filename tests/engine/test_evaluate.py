@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tallymark.data.images import read_image, read_mask
-from tallymark.data.study import Study
+from tallymark.data.study import NumberRow, Study
 from tallymark.datasets.kept_numbers import simulate_numbers
 from tallymark.engine.evaluate import evaluate
 from tallymark.engine.model_file import FORMAT, load_model, save_model
@@ -188,6 +188,18 @@ def test_a_supervised_run_needs_no_choice_between_number_variants(study):
     assert evaluate(run.folder.root).numbers["lesion_fraction"]["images"] > 0
     with pytest.raises(StudyError, match="r5"):
         train(study, recipe="paper", settings=TINY)
+
+
+def test_numbers_that_came_after_the_training_are_named(run, study):
+    opened = Study.open(study)
+    name = opened.statistics[0].name
+    exact = opened.numbers("exact")
+    opened.add_numbers([NumberRow(case.id, name, exact[case.id, name].value / 2) for case in opened.cases], "half")
+    with pytest.raises(StudyError, match=r"which numbers.*exact, half.*--numbers"):
+        evaluate(run)
+    whole, half = (evaluate(run, numbers=variant).numbers[name]["bias"] for variant in ("exact", "half"))
+    kept = np.mean([exact[case.id, name].value for case in opened.split("test")])
+    assert half - whole == pytest.approx(kept / 2, abs=1e-6)
 
 
 def test_an_image_that_cannot_be_read_is_named(run, tmp_path):

@@ -87,6 +87,7 @@ def predict(
 def evaluate(
     run: RunArgument,
     split: Annotated[str, typer.Option(help="Split of the run's own study.")] = "test",
+    numbers: Annotated[str | None, typer.Option(help="Number variant to compare with; the run's own else.")] = None,
     images: Annotated[Path | None, typer.Option(help="Instead: a folder of images, with --masks.")] = None,
     masks: Annotated[Path | None, typer.Option(help="The folder of their masks, paired by name.")] = None,
     reuse: Annotated[bool, typer.Option("--reuse", help="Score the predictions that are there.")] = False,
@@ -99,7 +100,7 @@ def evaluate(
     """
     from tallymark.engine.evaluate import evaluate as run_evaluation
 
-    evaluation = run_evaluation(run, split=split, images=images, masks=masks, reuse=reuse, out=out)
+    evaluation = run_evaluation(run, split=split, numbers=numbers, images=images, masks=masks, reuse=reuse, out=out)
     if json:
         print_json(evaluation.summary())
         return

@@ -290,7 +290,9 @@ class Study:
                 f"there are no numbers of the variant '{name}'" if name else "which numbers?",
                 where=self.folder / NUMBERS,
                 found=", ".join(names) or "no numbers",
-                remedy="name one of them" if names else "add numbers, or simulate them from masks (weaken)",
+                remedy="name one of them with --numbers"
+                if names
+                else "add numbers, or simulate them from masks (weaken)",
             )
         return name
 

@@ -235,6 +235,7 @@ class PredictConfig(_Section):
 
     flips: bool = Field(default=True, description="average over the flips that the training saw")
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    exclusive: bool = Field(default=True, description="a pixel is of the likeliest structure alone")
 
 
 class RunConfig(_Section):

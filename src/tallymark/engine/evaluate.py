@@ -85,6 +85,7 @@ def evaluate(
     run: Path | str,
     *,
     split: str = "test",
+    numbers: str | None = None,
     images: Path | str | None = None,
     masks: Path | str | None = None,
     reuse: bool = False,
@@ -97,6 +98,7 @@ def evaluate(
     Args:
         run: the run's folder.
         split: of the run's study; ignored when folders are given.
+        numbers: the number variant to compare with; None: that of the run. Others may have come since it was trained.
         images: a folder of images, with ``masks``.
         masks: the folder of their masks, paired by name as ``import images`` does.
         reuse: score the predictions that are there instead of predicting again.
@@ -120,8 +122,10 @@ def evaluate(
         kept_of_groups: dict[tuple[str, str], float] = {}
     else:
         study = Study.open(folder.study_folder)
-        name, references = split, study_references(study, split, model.config)
-        kept_of_groups = _kept_of_groups(study, model.config)
+        data = model.config.data.model_copy(update={} if numbers is None else {"numbers": numbers})
+        config = model.config.model_copy(update={"data": data})
+        name, references = split, study_references(study, split, config)
+        kept_of_groups = _kept_of_groups(study, config)
     if not references:
         raise EvaluationError("nothing to score", where=images or f"split {split}", expected="at least one image")
     target = RunFolder(Path(out)) if out is not None else folder

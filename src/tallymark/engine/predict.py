@@ -52,7 +52,7 @@ class Prediction:
         request: which image was asked for.
         image: as it was read.
         probability: of every structure at every pixel of the original image, in [0, 1].
-        masks: the probability cut at the configuration's threshold.
+        masks: the probability cut at the configuration's threshold, without overlap unless that is asked for.
         numbers: the study's statistics of the masks, in the units of its table; NaN where the pixel size is not known.
     """
 
@@ -214,8 +214,29 @@ def numbers_of(
     return measured | unknown
 
 
+def decoded(
+    probability: Float[np.ndarray, "k *space"], threshold: float, exclusive: bool
+) -> Bool[np.ndarray, "k *space"]:
+    """The masks of probabilities.
+
+    Args:
+        probability: of each structure, by itself.
+        threshold: a pixel is of a structure that is likelier than this.
+        exclusive: it is of the likeliest of them alone, the first of those that are equally likely.
+
+    Example:
+        >>> both = np.array([[0.9, 0.6, 0.2], [0.7, 0.8, 0.1]])
+        >>> decoded(both, 0.5, True).astype(int).tolist(), decoded(both, 0.5, False).astype(int).tolist()
+        ([[1, 0, 0], [0, 1, 0]], [[1, 1, 0], [1, 1, 0]])
+    """
+    cut = probability > threshold
+    if exclusive:
+        cut &= probability.argmax(axis=0) == np.arange(len(cut)).reshape(-1, *(1,) * (cut.ndim - 1))
+    return cut
+
+
 def _prediction(request: Request, image: Image, probability: np.ndarray, model: Model) -> Prediction:
-    cut = probability > model.config.predict.threshold
-    masks = dict(zip(model.task.structures, cut, strict=True))
+    settings = model.config.predict
+    masks = dict(zip(model.task.structures, decoded(probability, settings.threshold, settings.exclusive), strict=True))
     numbers = numbers_of(request, image, masks, model.task)
     return Prediction(request, image, probability, masks, numbers)
