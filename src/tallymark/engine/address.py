@@ -50,14 +50,20 @@ def address(study: Study, config: RunConfig, split: str | None) -> str:
     if config.reads_marks or config.data.marks is not None:
         name = marks_to_read(study, config)
         decides["marks"] = study.marks.fingerprint(name, [case.id for case in study.cases])
-    if corrected := _corrected(study, config):
+    if corrected := _corrected(study, config, scored=split is not None):
         decides["corrected"] = corrected
     text = json.dumps(decides, sort_keys=True, default=str)
     return f"{config.recipe}-{config.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _corrected(study: Study, config: RunConfig) -> list[str]:
+def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
     """Corrections that changed some runs alone, so that the addresses of all others stay."""
-    guessed = config.data.marked == 0 and config.losses.grown.weight > 0 and not config.reads_masks
-    exclude = config.reads_marks and len(study.structures) > 1
-    return ["guesses stand in for marks"] * guessed + ["structures exclude each other"] * exclude
+    several = len(study.structures) > 1
+    grows = config.losses.grown.weight > 0 and not config.reads_masks
+    changed = {
+        "guesses stand in for marks": grows and config.data.marked == 0,
+        "structures exclude each other": config.reads_marks and several,
+        "predicted masks exclude each other": scored and several,
+        "marks that no brush makes grow back": grows and config.reads_marks and config.losses.grown.cost == "auto",
+    }
+    return [correction for correction, holds in changed.items() if holds]

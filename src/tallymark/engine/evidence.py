@@ -29,7 +29,7 @@ from tallymark.grow import Growth
 _FARTHEST = 8.0
 _STEPS = 2**16 - 1
 # Raised when growth changes: what an older one left is then not used.
-_FORMAT = 1
+_FORMAT = 2
 _NOTHING = Number(math.nan, math.nan, math.nan)
 
 

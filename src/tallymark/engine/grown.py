@@ -23,7 +23,7 @@ from tallymark.engine.proposed import proposed_seeds
 from tallymark.grow import Growth, scale_of, split
 
 # Raised when growth changes: what an older one left in the cache is then not used.
-_FORMAT = 3
+_FORMAT = 4
 # In-plane side, in pixels, at which larger images are grown: outlines are coarser than this, speckle is not, and time
 # grows with the area. A network that sees more gets more.
 _SIDE = 256
