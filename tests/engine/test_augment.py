@@ -108,3 +108,30 @@ def test_light_has_finite_gradients_at_black_and_white(image):
     image.requires_grad_()
     augment_light(image, AugmentConfig()).sum().backward()
     assert bool(image.grad.isfinite().all())
+
+
+@given(seed=st.integers(0, 10_000))
+def test_views_that_are_cut_out_show_a_part_around_the_middle_image_and_labels_alike(seed):
+    masks = torch.zeros(6, 1, 96, 96, dtype=torch.bool)
+    masks[:, :, 40:56, 40:56] = True
+    torch.manual_seed(seed)
+    view = augment_geometry(make_batch(masks), AugmentConfig(flip=(), crop=2 / 3, rotation=20))
+    assert view.image.shape == (6, 1, 64, 64)
+    # A pixel of the view is one of the image, give or take a fifth: 16 x 16 become 171 to 382 pixels, none cut off.
+    area = view.truth.sum(dim=(1, 2, 3))
+    assert ((area > 150) & (area < 410)).all()
+    assert not view.truth[..., [0, -1]].any()
+    inside = (view.image > 0.5) & view.valid
+    assert ((inside != view.truth) & view.valid).sum() <= 6 * 60  # pixels of the edge are between the two
+    assert not torch.equal(view.truth[0], view.truth[1])
+
+
+def test_a_view_that_is_cut_out_of_a_volume_is_not_turned():
+    masks = torch.zeros(2, 1, 12, 24, 24, dtype=torch.bool)
+    masks[..., 5:7, 10:14, 10:14] = True
+    torch.manual_seed(0)
+    view = augment_geometry(make_batch(masks), AugmentConfig(flip=(), crop=0.5, rotation=90))
+    assert view.image.shape == (2, 1, 6, 12, 12)
+    for mask in view.truth[:, 0]:
+        rows, columns = mask.any(dim=(0, 2)), mask.any(dim=(0, 1))
+        assert mask.sum() == mask.any(dim=(1, 2)).sum() * rows.sum() * columns.sum()

@@ -1,11 +1,11 @@
-"""A run on a fold trains, selects and is tested on that fold's cases, and says so in its configuration."""
+"""A run on a fold fits, selects and is tested on that fold's cases, and says so in its configuration."""
 
 from __future__ import annotations
 
 import pytest
 
 from tallymark.data.study import Study
-from tallymark.engine import train as trains
+from tallymark.engine import fit as fits
 from tallymark.engine.config_reading import read_config
 from tallymark.engine.evaluate import evaluate, study_references
 from tallymark.engine.recipes import resolve
@@ -40,14 +40,15 @@ def test_a_run_on_a_fold_sees_that_fold_alone(study, tmp_path, monkeypatch):
     fold = opened.fold("2/3")
     seen = {}
     for name in ("training_loader", "held_out_loader"):
-        original = getattr(trains, name)
+        original = getattr(fits, name)
 
-        def noted(at, config, name=name, original=original):
-            loader = original(at, config)
-            seen[name] = {case.id for case in loader.dataset.cases}
+        def noted(at, config, *closer, name=name, original=original):
+            loader = original(at, config, *closer)
+            if at.folder == opened.folder:  # not the study of close-ups
+                seen[name] = {case.id for case in loader.dataset.cases}
             return loader
 
-        monkeypatch.setattr(trains, name, noted)
+        monkeypatch.setattr(fits, name, noted)
     settings = (*TINY, "optim.epochs=1", "data.fold=2/3")
     run = train(study, marks="e8", out=tmp_path / "run", settings=settings).folder
     assert seen["training_loader"] == {case.id for case in fold.split("train")}

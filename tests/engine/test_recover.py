@@ -75,30 +75,33 @@ def test_a_map_of_confidence_sums_to_the_number_and_is_surest_inside(recovered) 
     assert soft[mask].mean() == pytest.approx(2 * iou / (1 + iou), abs=0.02)
 
 
-def test_no_image_is_outlined_by_a_network_that_learned_from_its_group(study, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("close_ups", ["true", "false"])
+def test_no_image_is_outlined_by_a_network_that_learned_from_its_group(study, tmp_path, monkeypatch, close_ups) -> None:
     learned: dict[str, set[str]] = {}
     asked: dict[str, set[str]] = {}
-    train, look = cross_fit.train, cross_fit.logits_of
+    fit, look = cross_fit.fit, cross_fit.logits_of
 
-    def noted_training(at, **arguments):
-        config = cross_fit.Fold.parse(arguments["settings"][-1].removeprefix("data.fold="))
-        learned[str(arguments["out"])] = {case.group for case in at.fold(config).split("train")}
-        assert not at.fold(config).split("select")
-        return train(at, **arguments)
+    def noted_training(at, config, folder, **arguments):
+        fold = at.fold(config.data.fold)
+        learned[str(folder.root)] = {case.group for case in fold.split("train")}
+        assert not fold.split("select")
+        return fit(at, config, folder, **arguments)
 
     def noted_look(run, model, case, image):
         asked.setdefault(str(run.folder.root), set()).add(case.group)
         return look(run, model, case, image)
 
-    monkeypatch.setattr(cross_fit, "train", noted_training)
-    monkeypatch.setattr("tallymark.engine.recover.logits_of", noted_look)
-    recover(study, folds=3, out=tmp_path / "out", settings=SETTINGS)
+    monkeypatch.setattr(cross_fit, "fit", noted_training)
+    monkeypatch.setattr("tallymark.engine.sights.logits_of", noted_look)
+    recover(study, folds=3, out=tmp_path / "out", settings=(*SETTINGS, f"losses.grown.close_ups={close_ups}"))
     groups = {case.group for case in Study.open(study).cases}
-    assert len(learned) == 3
+    # Images without a lesion have no close-up; networks of whole images see them.
+    assert len(learned) == (6 if close_ups == "true" else 3)
     assert set.union(*asked.values()) == groups
     for run in asked:
         assert not asked[run] & learned[run]
-        assert asked[run] | learned[run] == groups
+        if close_ups == "false":
+            assert asked[run] | learned[run] == groups
 
 
 def test_no_full_mask_is_read_unless_a_check_is_asked_for(study, tmp_path) -> None:
@@ -154,7 +157,7 @@ def test_finished_folds_are_not_trained_again(recovered, monkeypatch) -> None:
     def refuse(*arguments, **named):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(cross_fit, "train", refuse)
+    monkeypatch.setattr(cross_fit, "fit", refuse)
     again = recover(study, marks="e8", folds=2, out=recovery.folder.root, settings=SETTINGS, check=True)
     pd.testing.assert_frame_equal(again.cases, recovery.cases)
     other = recover(study, marks="e8", folds=2, out=recovery.folder.root, settings=SETTINGS, pull=0.5)
@@ -189,7 +192,7 @@ def test_intervals_zeros_small_numbers_and_missing_ones(study, tmp_path) -> None
 
 
 def test_what_would_fail_after_hours_is_refused_at_once(study, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(cross_fit, "train", None)
+    monkeypatch.setattr(cross_fit, "fit", None)
     with pytest.raises(StudyError, match=r"no mark set 'other'.*found e8"):
         recover(study, marks="other", out=tmp_path / "out")
     with pytest.raises(StudyError, match=r"more folds than groups.*99 folds.*--folds"):

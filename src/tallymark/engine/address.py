@@ -64,6 +64,11 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
         "guesses stand in for marks": grows and config.data.marked == 0,
         "structures exclude each other": config.reads_marks and several,
         "predicted masks exclude each other": scored and several,
+        "close-ups look at what has grown": grows
+        and config.losses.grown.close_ups
+        and study.settings.image.dimension == 2
+        and config.reads_marks
+        and config.data.marked > 0,
         "marks that no brush makes grow back": grows and config.reads_marks and config.losses.grown.cost == "auto",
     }
     return [correction for correction, holds in changed.items() if holds]

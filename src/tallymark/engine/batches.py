@@ -6,7 +6,7 @@ A weak run never opens the truth: ``truth`` is read only when a loss of the conf
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,10 @@ from tallymark.engine.reads import drawn, known_group_numbers, known_numbers, ma
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
 
+Closer = Callable[[Sequence[Case], np.ndarray, np.ndarray], np.ndarray]
+"""Makes more of growth than growth itself, once, before anything else is learned from it: of the cases, of which of
+them marks are read, and of rows as :func:`tallymark.engine.grown.grown_at` returns them, it makes such rows."""
+
 
 class CaseBatches(Dataset[Batch]):
     """Batches of a study's cases at the network's size, read from the decoded cache.
@@ -39,13 +43,22 @@ class CaseBatches(Dataset[Batch]):
         config: the run's configuration; it says what is read.
         growing: to learn from, so that marks are grown where a loss asks for it and only the shares of ``config.data``
             are read; validation does without.
+        closer: what looks closer at what has grown; None: nothing does.
 
     Raises:
         StudyError: a number or mark set the configuration asks for does not exist.
         ConfigError: the size has not as many axes as the study's images.
     """
 
-    def __init__(self, study: Study, cases: Sequence[Case], config: RunConfig, *, growing: bool = True) -> None:
+    def __init__(
+        self,
+        study: Study,
+        cases: Sequence[Case],
+        config: RunConfig,
+        *,
+        growing: bool = True,
+        closer: Closer | None = None,
+    ) -> None:
         size = config.data.size
         dimension = study.settings.image.dimension
         if len(size) != dimension:
@@ -99,6 +112,8 @@ class CaseBatches(Dataset[Batch]):
             self._grown = grown_at(
                 study, self.cases, name, sizes, size, way, marked=marked, ratios=ratios, proposed=proposed
             )
+            if closer is not None:
+                self._grown = closer(self.cases, marked, self._grown)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -183,13 +198,13 @@ class EpochShuffle(Sampler[int]):
         yield from self._positions[torch.randperm(len(self._positions), generator=generator)].tolist()
 
 
-def training_loader(study: Study, config: RunConfig) -> DataLoader[Batch]:
-    """Shuffled batches of the training split.
+def training_loader(study: Study, config: RunConfig, closer: Closer | None = None) -> DataLoader[Batch]:
+    """Shuffled batches of the training split; the closer is that of :class:`CaseBatches`.
 
     Raises:
         StudyError: no case of the split carries anything that the recipe can learn from.
     """
-    batches = CaseBatches(study, study.split("train"), config)
+    batches = CaseBatches(study, study.split("train"), config, closer=closer)
     positions = list(batches.informative())
     if not positions:
         raise StudyError(

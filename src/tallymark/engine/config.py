@@ -142,6 +142,10 @@ class GrownTerm(_Section):
     propose: bool = Field(
         default=True, description="where nobody marked or masked a structure, blobs of its size stand in for marks"
     )
+    close_ups: bool = Field(
+        default=True,
+        description="outline what was marked in close-ups first, by a network of their own, and learn from that",
+    )
     trust: bool = Field(default=True, description="marks belong to the label in any case; false: some may lie outside")
     band: Share = Field(default=0.0, description="pixels of which the growth is less sure than this are left out")
     warmup: Share = Field(default=0.35, description="share of the training on grown marks alone; 1: all of it")
@@ -187,7 +191,7 @@ class LossConfig(_Section):
 
 
 class AugmentConfig(_Section):
-    """Augmentation that keeps the number true: the whole image always stays in view."""
+    """Augmentation that keeps the number true: the whole image stays in view, unless views are cut out."""
 
     flip: tuple[Literal["row", "column", "plane"], ...] = Field(
         ("column",), description="axes flipped half of the time"
@@ -198,6 +202,11 @@ class AugmentConfig(_Section):
     )
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(default=15.0, description="degrees, in 2-D")
     shrink: Annotated[float, Field(gt=0, le=1)] = Field(default=0.8, description="smallest scale; never enlarged")
+    crop: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="below 1: views of this share of each side, turned, shifted and enlarged by up to a fifth; numbers "
+        "do not hold in them",
+    )
     brightness: Annotated[float, Field(ge=0, le=1)] = 0.1
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.2
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.2

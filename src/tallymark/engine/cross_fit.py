@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from tallymark.data.splits import Fold
 from tallymark.data.study import Case, Study
 from tallymark.engine.address import address
 from tallymark.engine.config import RunConfig
+from tallymark.engine.fit import fit
 from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.predict import best_device
 from tallymark.engine.run_folder import RunFolder
-from tallymark.engine.train import train
 from tallymark.engine.views import flipped_logits, network_input
 from tallymark.errors import StudyError
 
@@ -75,30 +74,16 @@ def plan(study: Study, config: RunConfig, folds: int, runs: Path) -> list[FoldRu
     return planned
 
 
-def trained(study: Study, run: FoldRun, settings: Sequence[str], file: Path | None, console: Console | None) -> Model:
+def trained(study: Study, run: FoldRun, console: Console | None) -> Model:
     """The model of a fold: trained, trained to its end after an interruption, or read where it is there.
 
     Args:
         study: the study.
         run: of :func:`plan`.
-        settings: as for :func:`tallymark.engine.train.train`.
-        file: as for :func:`tallymark.engine.train.train`.
         console: where progress is shown; None: nowhere.
     """
     if not run.folder.model_file.exists():
-        train(
-            study,
-            recipe=run.config.recipe,
-            profile=run.config.profile,
-            marks=run.config.data.marks,
-            numbers=run.config.data.numbers,
-            seed=run.config.seed,
-            out=run.folder.root,
-            file=file,
-            settings=[*settings, f"data.fold={run.fold}"],
-            resume=run.folder.config_file.exists(),
-            console=console,
-        )
+        fit(study, run.config, run.folder, resume=run.folder.config_file.exists(), console=console)
     return load_model(run.folder.model_file, device=best_device())
 
 
@@ -114,8 +99,13 @@ def logits_of(run: FoldRun, model: Model, case: Case, image: Image) -> Float[np.
     kept = run.folder.root / "logits" / f"{case.id}.npy"
     if kept.exists():
         return np.asarray(np.load(kept))
-    pixels = torch.from_numpy(network_input(image, model))[None].to(best_device())
-    logits = flipped_logits(model, pixels)[:, 0].cpu().numpy()
+    logits = seen_by(model, image)
     with replacing(kept) as temporary, temporary.open("wb") as stream:
         np.save(stream, logits)
-    return np.asarray(logits)
+    return logits
+
+
+def seen_by(model: Model, image: Image) -> Float[np.ndarray, "v k *size"]:
+    """Logits of an image and its mirror images, at the network's size."""
+    pixels = torch.from_numpy(network_input(image, model))[None].to(best_device())
+    return np.asarray(flipped_logits(model, pixels)[:, 0].cpu().numpy())

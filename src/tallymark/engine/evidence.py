@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from tallymark.data.arrays import content_key
 from tallymark.data.atomic import replacing
 from tallymark.data.images import Image, image_space
 from tallymark.data.marks import EXCLUDED
-from tallymark.data.resize import resize_image, resize_layers, upsample_probability
+from tallymark.data.resize import resize_image, resize_layers
 from tallymark.data.study import Case, Number, Study
 from tallymark.engine.batch import Batch
 from tallymark.engine.growers import Grower
@@ -26,7 +27,7 @@ from tallymark.engine.task import Task, study_task
 from tallymark.grow import Growth
 
 # Places in the order of growth are kept up to here, in steps of 1/65535 of it: nothing beyond is a candidate.
-_FARTHEST = 8.0
+FARTHEST = 8.0
 _STEPS = 2**16 - 1
 # Raised when growth changes: what an older one left is then not used.
 _FORMAT = 2
@@ -74,6 +75,20 @@ class Evidence:
         return np.asarray(~(np.isnan(self.least) | np.isnan(self.most)))
 
 
+class GrownCase(NamedTuple):
+    """The growth of one image, whatever networks see of it.
+
+    Attributes:
+        order: places in the order of growth, on the grid on which it grew; NaN throughout where nothing has grown.
+        shares: of the image that each structure covers, least and most; None where unknown.
+        space: pixels of the image along each axis.
+    """
+
+    order: Float[np.ndarray, "k *grid"]
+    shares: Sequence[tuple[float, float] | None]
+    space: tuple[int, ...]
+
+
 class Gatherer:
     """Gathers the evidence of the cases of a study; growth is computed once and kept.
 
@@ -96,7 +111,7 @@ class Gatherer:
         self.study = study
         self.mark_set = mark_set
         self.numbers = numbers
-        self._grower = grower
+        self.grower = grower
         self.task = study_task(study)
         ids = [case.id for case in study.cases]
         content = {
@@ -107,27 +122,32 @@ class Gatherer:
             "settings": study.settings.model_dump(mode="json", exclude={"name", "format", "split"}),
             "cost": grower.key,
         }
-        self._folder = folder / content_key("growth", content)
+        self.key = content_key("growth", content)
+        self._folder = folder / self.key
+
+    def grown(self, case: Case) -> GrownCase:
+        """The growth of a case; of the image its size alone is read."""
+        space = image_space(case.image)
+        shares = known_shares(sizes_of(case, space, self.numbers, self.task), 0)
+        marks = self.study.marks.labels(case.id, self.mark_set)
+        return GrownCase(self._order(case, marks, shares), shares, space)
 
     def likeness(self, case: Case) -> Float[np.ndarray, " k"]:
         """As :func:`tallymark.engine.pull.likeness_of_marks`; needs no network, and of the image its size alone."""
         marks = self.study.marks.labels(case.id, self.mark_set)
-        if not marks:
+        order = self.grown(case).order if marks else np.empty(0)
+        if np.isnan(order).all():
             return np.full(len(self.study.structures), np.nan)
-        sizes = sizes_of(case, image_space(case.image), self.numbers, self.task)
-        if not sizes.known().any():
-            return np.full(len(self.study.structures), np.nan)
-        order = self._order(case, marks, known_shares(sizes, 0))
         layers, nothing = resize_layers(marks, order.shape[1:]), np.zeros(order.shape[1:], dtype=bool)
         return likeness_of_marks(np.stack([layers.get(name, nothing) for name in self.study.structures]), order)
 
-    def gather(self, case: Case, image: Image, logits: Float[np.ndarray, "v k *size"]) -> Evidence:
+    def gather(self, case: Case, image: Image, logits: Float[np.ndarray, "v k *space"]) -> Evidence:
         """The evidence of one case.
 
         Args:
             case: of the study.
             image: its image.
-            logits: of every network and view, at the network's size.
+            logits: of every network and view, on the image.
         """
         space, structures = image.space, self.study.structures
         marks = self.study.marks.labels(case.id, self.mark_set)
@@ -137,7 +157,7 @@ class Gatherer:
         least, most = (pixels_of(end[0].numpy(), math.prod(space)) for end in sizes.ends())
         return Evidence(
             case,
-            logits=np.stack([upsample_probability(view, space) for view in logits]),
+            logits=logits,
             order=self._on_grid(case, marks, known_shares(sizes, 0), space),
             marks=np.stack([layers.get(name, nothing) for name in structures]),
             excluded=layers.get(EXCLUDED, nothing),
@@ -188,14 +208,14 @@ class Gatherer:
     ) -> Float[np.ndarray, "k *space"]:
         kept = self._folder / f"{content_key(case.id, {'shares': shares})}.npy"
         if not kept.exists():
-            growths = growths_of(self.study, case, marks, shares, self._grower).looked
+            growths = growths_of(self.study, case, marks, shares, self.grower).looked
             # The file is small: whole numbers, 0 where nothing has grown.
             steps = np.zeros((len(shares), *(1,) * self.study.settings.image.dimension), dtype=np.uint16)
             if growths:
                 steps = np.stack([_steps(growths[name]) for name in self.study.structures])
             with replacing(kept) as temporary, temporary.open("wb") as stream:
                 np.save(stream, steps)
-        order = np.load(kept).astype(np.float32) * (_FARTHEST / _STEPS)
+        order = np.load(kept).astype(np.float32) * (FARTHEST / _STEPS)
         order[order == 0] = np.nan
         return np.asarray(order)
 
@@ -258,4 +278,4 @@ def pixels_of(share: Float[np.ndarray, " k"], pixels: int) -> Float[np.ndarray, 
 def _steps(growth: Growth) -> UInt16[np.ndarray, "*space"]:
     if not growth.known or not growth.mask.any():
         return np.zeros(growth.mask.shape, dtype=np.uint16)
-    return np.asarray(np.maximum(np.minimum(growth.order, _FARTHEST) * (_STEPS / _FARTHEST), 1), dtype=np.uint16)
+    return np.asarray(np.maximum(np.minimum(growth.order, FARTHEST) * (_STEPS / FARTHEST), 1), dtype=np.uint16)

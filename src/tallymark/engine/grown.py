@@ -28,7 +28,7 @@ _FORMAT = 4
 # grows with the area. A network that sees more gets more.
 _SIDE = 256
 # Places in the order of growth are kept up to here: several times the area, beyond which nothing is a candidate.
-_FARTHEST = 5.0
+FARTHEST = 5.0
 # Straight growth counts where it has at least this share in common with the one that looks at the image.
 _COMMON = 0.5
 
@@ -140,7 +140,7 @@ def grown_at(
 def unpack(rows: UInt8[np.ndarray, "b 3 k *space"]) -> Grown:
     """What was kept in 255ths, as fractions and places."""
     share, order, certainty = torch.from_numpy(np.asarray(rows, dtype=np.float32) / 255).unbind(dim=1)
-    return Grown(share, order * _FARTHEST, certainty)
+    return Grown(share, order * FARTHEST, certainty)
 
 
 def growths_of(
@@ -217,13 +217,13 @@ def agreement(one: Bool[np.ndarray, "*space"], other: Bool[np.ndarray, "*space"]
 
 def _layers(growth: Growth, size: tuple[int, ...]) -> Float[np.ndarray, "3 *size"]:
     """Share, order and certainty of one growth, each in [0, 1]."""
-    order = np.minimum(growth.order, _FARTHEST)
+    order = np.minimum(growth.order, FARTHEST)
     # Known at all is at least one 255th.
     sure = np.maximum(resize_image(growth.confidence[..., None], size)[..., 0], 1 / 255)
     share = resize_mask_fraction(growth.mask, size)
     if growth.inner.sum() < growth.outer.sum():
         share = resize_image(_expected(growth)[..., None], size)[..., 0]
-    kept = [share, resize_image(order[..., None], size)[..., 0] / _FARTHEST, sure]
+    kept = [share, resize_image(order[..., None], size)[..., 0] / FARTHEST, sure]
     layers: Float[np.ndarray, "3 *size"] = np.stack(kept).clip(0, 1)
     return layers
 

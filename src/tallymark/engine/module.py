@@ -20,6 +20,7 @@ from tallymark.engine.known_size import known_fractions
 from tallymark.engine.labels import grown_labels, ranking, taught_labels
 from tallymark.engine.objective import group_parts, objective, predicted_statistics
 from tallymark.engine.task import Task
+from tallymark.engine.views import middle_logits
 from tallymark.models.interface import Network
 
 
@@ -138,8 +139,9 @@ class Segmenter(pl.LightningModule):
     def _asked(self, teacher: Network, image: Tensor) -> Tensor:
         """Logits of the image and of its mirror image, turned back, where the augmentation mirrors."""
         axes = [AXES[name] for name in self.config.augment.flip if -AXES[name] <= image.ndim - 2][:1]
-        flipped = [teacher(image.flip(axis)).logit.float().flip(axis) for axis in axes]
-        return torch.stack([teacher(image).logit.float(), *flipped])
+        crop = self.config.augment.crop
+        flipped = [middle_logits(teacher, image.flip(axis), crop).flip(axis) for axis in axes]
+        return torch.stack([middle_logits(teacher, image, crop), *flipped])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Error of the number and share of marks hit on held-out cases. No mask is read, whatever the recipe."""

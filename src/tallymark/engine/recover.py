@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,15 +18,14 @@ from rich.progress import track
 
 from tallymark.data.atomic import write_text
 from tallymark.data.images import Image
-from tallymark.data.study import Study
+from tallymark.data.study import Case, Study
 from tallymark.data.tables import write_table
 from tallymark.engine.config import GrownTerm, RunConfig
-from tallymark.engine.cross_fit import FoldRun, logits_of, plan, trained
+from tallymark.engine.cross_fit import FoldRun, plan
 from tallymark.engine.estimates import estimates
 from tallymark.engine.evidence import Evidence, Gatherer
 from tallymark.engine.growers import grower
 from tallymark.engine.known_size import require_sizes
-from tallymark.engine.model_file import Model
 from tallymark.engine.outlines import outlines, scored
 from tallymark.engine.predict import Request, numbers_of
 from tallymark.engine.pull import choose_pulls
@@ -43,6 +42,7 @@ from tallymark.engine.recovered import (
 )
 from tallymark.engine.recovery_check import Check, check_recovered
 from tallymark.engine.shared_sizes import SharedSizes
+from tallymark.engine.sights import Sight, sights
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
 from tallymark.measure.groups import weight
@@ -144,6 +144,11 @@ def recover(
     config = config.model_copy(update={"data": config.data.model_copy(update={"marks": marks})})
     _check_study(study, config, check=check)
     folder = RecoveredFolder(Path(out))
+    k = len(study.structures)
+    way = grower(config.losses.grown.model_copy(update={"straight": 0.0}))
+    numbers_of_groups = known_group_numbers(study, config)
+    shared = SharedSizes(study, kept := known_numbers(study, config), numbers_of_groups)
+    gatherer = Gatherer(study, kept, marks, way, folder.growth)
     planned = plan(study, config, folds, Path(runs) if runs is not None else folder.runs)
     folder.begin({"study": study.settings.name, "marks": marks, "folds": folds, "seed": seed, "profile": profile})
 
@@ -151,17 +156,7 @@ def recover(
         if console is not None:
             console.print(words, highlight=False, markup=False)
 
-    models = []
-    for run in planned:
-        there = run.folder.model_file.exists()
-        say(f"fold {run.fold.number} of {folds}: {'its network is there' if there else 'training without it'}")
-        models.append(trained(study, run, settings, file, console))
-    k = len(study.structures)
-    way = grower(config.losses.grown.model_copy(update={"straight": 0.0}))
-    numbers_of_groups = known_group_numbers(study, config)
-    shared = SharedSizes(study, kept := known_numbers(study, config), numbers_of_groups)
-    gatherer = Gatherer(study, kept, marks, way, folder.growth)
-
+    seen = sights(study, config, planned, gatherer, folder.close_ups, say, console)
     if pull is None:
         say("growing the marks, and weighing that against the networks")
         pulls = choose_pulls((gatherer.likeness(case) for case in _tracked(study.cases, len(study.cases), console)), k)
@@ -169,7 +164,7 @@ def recover(
         pulls = np.full(k, float(pull))
     say("outlining")
     rows, measured, together = [], [], []
-    groups = _by_group(planned, models, gatherer, shared)
+    groups = _by_group(study.cases, seen, gatherer, shared)
     for group in _tracked(groups, len({case.group for case in study.cases}), console):
         parts = []
         for outlined, own in _outlined(group, pulls, config.losses.grown, gatherer, folder):
@@ -199,21 +194,19 @@ def _tracked(items: Iterable[_Item], count: int, console: Console | None) -> Ite
 
 
 def _by_group(
-    planned: Sequence[FoldRun], models: Sequence[Model], gatherer: Gatherer, shared: SharedSizes
+    cases: Sequence[Case], seen: Mapping[str, Sight], gatherer: Gatherer, shared: SharedSizes
 ) -> Iterator[list[tuple[FoldRun, Image, Evidence]]]:
     """The cases of one group after the other; only one group is in memory at a time."""
-    for run, model in zip(planned, models, strict=True):
-        cases = sorted(run.cases, key=lambda case: case.group)
-        for _, group in itertools.groupby(cases, key=lambda case: case.group):
-            found = []
-            for case in group:
-                image = case.read()
-                found.append((run, image, gatherer.gather(case, image, logits_of(run, model, case, image))))
-            shares = shared.of([evidence for _, _, evidence in found])
-            yield [
-                (run, image, gatherer.sized(evidence, own))
-                for (run, image, evidence), own in zip(found, shares, strict=True)
-            ]
+    for _, group in itertools.groupby(sorted(cases, key=lambda case: case.group), key=lambda case: case.group):
+        found = []
+        for case in group:
+            image, sight = case.read(), seen[case.id]
+            found.append((sight.run, image, sight.evidence(gatherer, case, image)))
+        shares = shared.of([evidence for _, _, evidence in found])
+        yield [
+            (run, image, gatherer.sized(evidence, own))
+            for (run, image, evidence), own in zip(found, shares, strict=True)
+        ]
 
 
 def _outlined(

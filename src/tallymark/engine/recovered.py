@@ -103,6 +103,11 @@ class RecoveredFolder:
         return self.root / "runs"
 
     @property
+    def close_ups(self) -> Path:
+        """Images cut to what is marked in them, which networks learned from."""
+        return self.root / "close-ups"
+
+    @property
     def growth(self) -> Path:
         """The growth of every case."""
         return self.root / "growth"

@@ -99,15 +99,23 @@ class RunFolder:
             ConfigError: a run is there already.
             StorageError: the folder cannot be written.
         """
+        self.refuse_another()
+        self._record_environment(study, weights)
+        # Written last: a folder with a configuration is a run.
+        write_text(self.config_file, config.to_toml())
+
+    def refuse_another(self) -> None:
+        """Refuse a folder that holds a run.
+
+        Raises:
+            ConfigError: it does.
+        """
         if self.config_file.exists():
             raise ConfigError(
                 "there is a run in this folder already",
                 where=self.root,
                 remedy="choose another --out, continue it with --resume, or remove the folder",
             )
-        self._record_environment(study, weights)
-        # Written last: a folder with a configuration is a run.
-        write_text(self.config_file, config.to_toml())
 
     def resume(self, config: RunConfig) -> None:
         """Check that the run in this folder is the one that was asked for.

@@ -8,11 +8,16 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from tallymark.data.images import Image, normalise
 from tallymark.data.resize import resize_image
-from tallymark.engine.augment import AXES
+from tallymark.engine.augment import AXES, view_length
 from tallymark.engine.model_file import Model
+from tallymark.models.interface import Network
+
+BEYOND = -20.0
+"""Logits of what a network was not shown: farther from any structure than it can tell."""
 
 
 def network_input(image: Image, model: Model) -> Float[np.ndarray, "c *space"]:
@@ -34,4 +39,39 @@ def flipped_logits(model: Model, image: Float[Tensor, "b c *space"]) -> Float[Te
     if not model.config.predict.flips:
         axes = []
     flips = [flip for count in range(len(axes) + 1) for flip in itertools.combinations(axes, count)]
-    return torch.stack([model.network(image.flip(flip)).logit.float().flip(flip) for flip in flips])
+    crop = model.config.augment.crop
+    return torch.stack([middle_logits(model.network, image.flip(flip), crop).flip(flip) for flip in flips])
+
+
+def middle_logits(
+    network: Network, image: Float[Tensor, "b c *space"], crop: float = 1.0
+) -> Float[Tensor, "b k *space"]:
+    """Logits of an image, seen as in training: whole, or its middle where views were cut out.
+
+    A network that learned from small views knows where in a view it is; what lies around one confuses it.
+
+    Args:
+        network: in evaluation mode.
+        image: in [0, 1].
+        crop: share of each side that a view shows.
+
+    Returns:
+        Logits; -20 outside of the middle.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> twice = lambda image: SimpleNamespace(logit=2 * image)
+        >>> middle_logits(twice, torch.ones(1, 1, 1, 4), crop=0.5).tolist()
+        [[[[-20.0, 2.0, 2.0, -20.0]]]]
+    """
+    if crop == 1:
+        logit: Tensor = network(image).logit.float()
+        return logit
+    margins: list[int] = []
+    seen = image
+    for axis, length in enumerate(image.shape[2:], start=2):
+        side = view_length(length, crop)
+        before = (length - side) // 2
+        seen = seen.narrow(axis, before, side)
+        margins = [before, length - side - before, *margins]  # pad counts axes from the last to the first
+    return functional.pad(network(seen).logit.float(), margins, value=BEYOND)
