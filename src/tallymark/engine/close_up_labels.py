@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tallymark.engine.grown import FARTHEST
 from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.outlines import outlines, scored
 from tallymark.engine.predict import best_device
+from tallymark.engine.pull import MIRRORED, choose_pulls
 from tallymark.engine.reads import drawn, known_numbers, marks_to_read
 from tallymark.engine.run_folder import RunFolder
 from tallymark.grow.order import order_of, rank
@@ -80,7 +82,8 @@ class CloseUpLabels:
 
     In the whole image a network has to find a structure before it can outline it. In a close-up it is in the middle and
     of one size, so that little is left to be learned: the same marks and numbers then give better outlines than
-    growth has, and better ones than the network of whole images makes of them by itself. No mask is read.
+    growth has, and better ones than the network of whole images makes of them by itself. Of eroded marks growth knows
+    more (:mod:`tallymark.engine.pull` tells them), and stays. No mask is read.
 
     Args:
         study: the study.
@@ -106,7 +109,10 @@ class CloseUpLabels:
         way = grower(self.config.losses.grown.model_copy(update={"straight": 0.0}))
         gatherer = Gatherer(self.study, numbers, marks_to_read(self.study, self.config), way, folder)
         read = [case for case, taken in zip(cases, marked, strict=True) if taken]
-        closer = close_ups(gatherer, read, folder)
+        # Of marks that are the inner part of a structure growth knows more than a network that learned from it.
+        pulls = choose_pulls(map(gatherer.likeness, read), len(self.study.structures))
+        better = pulls < MIRRORED
+        closer = close_ups(gatherer, read, folder) if better.any() else None
         if closer is None or len(closer.boxes) < FEWEST:
             return rows
         config = close_up_config(self.config, len(closer.boxes), len(cases))
@@ -119,19 +125,26 @@ class CloseUpLabels:
         content = {
             "format": _FORMAT,
             "run": run.root.name,
-            "size": rows.shape[3:],
             "cases": [case.id for case in cases],
+            # What has no close-up stays as it grew, from whatever it grew.
+            "growth": hashlib.sha256(rows.tobytes()).hexdigest(),
         }
 
         def build(path: Path) -> Mapping[str, Any]:
             model = load_model(run.model_file, device=best_device())
-            write_rows(path, self._rows(cases, rows, gatherer, closer, model), rows.shape, np.uint8)
+            write_rows(path, self._rows(cases, rows, gatherer, closer, model, better), rows.shape, np.uint8)
             return {}
 
         return stored_array(folder, content_key("close-up-labels", content), build)[0]
 
     def _rows(
-        self, cases: Sequence[Case], rows: np.ndarray, gatherer: Gatherer, closer: CloseUps, model: Model
+        self,
+        cases: Sequence[Case],
+        rows: np.ndarray,
+        gatherer: Gatherer,
+        closer: CloseUps,
+        model: Model,
+        better: Bool[np.ndarray, " k"],
     ) -> Iterator[UInt8[np.ndarray, "3 k *size"]]:
         for case, row in zip(cases, rows, strict=True):
             if case.id not in closer.boxes:
@@ -142,7 +155,7 @@ class CloseUpLabels:
             masks, order = _outlined(closer.evidence(gatherer, case, image, views), model.config.losses.grown)
             size = row.shape[2:]
             found = np.array(row, dtype=np.float64)
-            for k in range(len(row[0])):
+            for k in np.flatnonzero(better):
                 found[0, k] = 255 * resize_mask_fraction(masks[k], size)
                 found[1, k] = 255 / FARTHEST * resize_image(order[k][..., None], size)[..., 0]
             yield np.rint(found.clip(0, 255)).astype(np.uint8)
