@@ -146,8 +146,8 @@ def _width(masks: Bool[np.ndarray, "k row column"]) -> float:
     """Width of the square around what is in an image, in sides of a square of its area.
 
     Example:
-        >>> _width(np.array([[[True, False, False, True]]]))
-        2.8284271247461903
+        >>> round(_width(np.array([[[True, False, False, True]]])), 3)
+        2.828
     """
     where = np.argwhere(masks.any(axis=0))
     extent = np.ptp(where, axis=0).max() + 1

@@ -59,10 +59,10 @@ def middle_logits(
         Logits; -20 outside of the middle.
 
     Example:
-        >>> from types import SimpleNamespace
-        >>> twice = lambda image: SimpleNamespace(logit=2 * image)
-        >>> middle_logits(twice, torch.ones(1, 1, 1, 4), crop=0.5).tolist()
-        [[[[-20.0, 2.0, 2.0, -20.0]]]]
+        >>> from tallymark.models.unet import UNet
+        >>> network = UNet(image_channels=1, structures=1, width=2, depth=1).eval()
+        >>> (middle_logits(network, torch.rand(1, 1, 8, 8), crop=0.5) == -20).sum().item()  # all but 4 x 4 of 8 x 8
+        48
     """
     if crop == 1:
         logit: Tensor = network(image).logit.float()
