@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tallymark.data.marks import EXCLUDED
+from tallymark.data.marks import EXCLUDED, MarkStore
 from tallymark.data.study import Case, NumberRow, Study, StudySettings
 from tallymark.engine.close_up_labels import close_up_config
 from tallymark.engine.close_ups import MARKS, close_ups
@@ -97,20 +97,27 @@ def test_what_is_strewn_over_the_image_has_none(tmp_path) -> None:
     assert close_ups(gathered(study, None, tmp_path), study.cases, tmp_path) is None
 
 
-def test_close_ups_are_made_once_and_again_where_a_kill_left_them_half_made(tmp_path) -> None:
+def test_close_ups_are_made_once_and_nothing_half_made_is_left(tmp_path, monkeypatch) -> None:
     study = drawn_study(tmp_path, {"a": square(10, 60, 6), "b": square(9, 9, 8)})
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    gatherer = gathered(study, "clicks", tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(MarkStore, "add_raster", killed)
+        with pytest.raises(KeyboardInterrupt):
+            close_ups(gatherer, study.cases, tmp_path)
+    assert not list(tmp_path.glob("*close-ups-*"))
     first = close_ups(gathered(study, "clicks", tmp_path), study.cases, tmp_path)
     assert first is not None
     image = first.study.case("a").image
     made = image.stat().st_mtime_ns
-    close_ups(gathered(study, "clicks", tmp_path), study.cases, tmp_path)
-    assert image.stat().st_mtime_ns == made
-    (first.study.folder / "boxes.json").unlink()
-    image.write_bytes(b"half")
     again = close_ups(gathered(study, "clicks", tmp_path), study.cases, tmp_path)
     assert again is not None
-    assert again.study.case("a").read().pixels.size
+    assert image.stat().st_mtime_ns == made
     assert again.boxes == first.boxes
+    assert again.study.marks.labels("a", MARKS)["lesion"].sum() == 1
 
 
 def test_evidence_of_a_close_up_lies_where_it_was_cut(tmp_path) -> None:
@@ -139,8 +146,10 @@ def test_the_network_of_close_ups_sees_them_cut_out_and_reads_no_number_in_a_vie
     assert config.losses.grown.cost == "euclidean"
     assert not config.losses.grown.close_ups
     assert {name for name, term in config.losses if term.weight > 0} == {"grown"}
-    with pytest.raises(ConfigError, match=r"augment\.crop"):
-        train(study, recipe="paper", settings=(*SETTINGS, "augment.crop=0.5"))
+    # In the whole image what lies around the middle would be lost, and no number holds in a part of it.
+    for recipe in ("paper", "full"):
+        with pytest.raises(ConfigError, match=r"augment\.crop"):
+            train(study, recipe=recipe, settings=(*SETTINGS, "augment.crop=0.5"))
 
 
 @pytest.fixture

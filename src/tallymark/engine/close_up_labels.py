@@ -18,7 +18,7 @@ from tallymark.data.resize import resize_image, resize_mask_fraction
 from tallymark.data.study import Case, Study
 from tallymark.engine.address import address
 from tallymark.engine.close_ups import MARKS, CloseUps, close_ups
-from tallymark.engine.config import DataConfig, GrownTerm, RunConfig
+from tallymark.engine.config import CLOSE_UP, DataConfig, GrownTerm, RunConfig
 from tallymark.engine.cross_fit import seen_by
 from tallymark.engine.evidence import Evidence, Gatherer
 from tallymark.engine.fit import fit
@@ -59,7 +59,7 @@ def close_up_config(config: RunConfig, images: int, cases: int) -> RunConfig:
     size = [round(length / _VIEWS["crop"]) for length in config.data.size]
     longer = min(_LONGEST, max(1.0, cases / images))
     changed = config.model_dump() | {
-        "recipe": "close_up",
+        "recipe": CLOSE_UP,
         "data": DataConfig(size=tuple(size), marks=MARKS).model_dump(),
         "losses": {"grown": config.losses.grown.model_dump() | _LABELS},
         "augment": config.augment.model_dump() | _VIEWS,

@@ -7,10 +7,11 @@ in the middle and has the same size. What is left to be learned is the outline.
 
 from __future__ import annotations
 
-import json
 import math
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from tallymark.data.arrays import content_key
-from tallymark.data.atomic import write_text
 from tallymark.data.close_up import CloseUp
 from tallymark.data.images import Image, normalise, write_label_image, write_map
 from tallymark.data.marks import EXCLUDED
@@ -40,7 +40,6 @@ _LARGEST = 256
 # What is strewn over the image has no close-up: the square around all of it is wider than so many sides of a square of
 # its area. It is 1.1 for a disc and 1.6 for an ellipse twice as long as wide.
 _STREWN = 2.4
-_BOXES = "boxes.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +117,15 @@ def close_ups(gatherer: Gatherer, cases: Sequence[Case], folder: Path) -> CloseU
         return None
     content = {"format": _FORMAT, "evidence": gatherer.key, "boxes": sorted(boxes.items())}
     root = folder / content_key("close-ups", content)
-    if not (root / _BOXES).exists():
-        shutil.rmtree(root, ignore_errors=True)
-        _build(gatherer, [case for case in cases if case.id in boxes], boxes, grown, root)
-        # Written last: with it the folder is whole.
-        write_text(root / _BOXES, json.dumps(boxes) + "\n")
+    if not root.exists():
+        # Under a name of its own until it is whole: a kill leaves nothing half made, and two processes do not meet.
+        own = root.with_name(f".tmp-{secrets.token_hex(4)}-{root.name}")
+        try:
+            _build(gatherer, [case for case in cases if case.id in boxes], boxes, grown, own)
+            with suppress(OSError):  # another process was first
+                own.rename(root)
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
     study = Study.open(root)
     return CloseUps(study, boxes, Gatherer(study, study.numbers(), MARKS, gatherer.grower, folder))
 

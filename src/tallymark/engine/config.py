@@ -190,6 +190,10 @@ class LossConfig(_Section):
         return LossConfig(grown=self.grown, cross_entropy=self.cross_entropy, dice=self.dice)
 
 
+CLOSE_UP = "close_up"
+"""In the place of a recipe's name: what the network of close-ups learns by."""
+
+
 class AugmentConfig(_Section):
     """Augmentation that keeps the number true: the whole image stays in view, unless views are cut out."""
 
@@ -204,8 +208,8 @@ class AugmentConfig(_Section):
     shrink: Annotated[float, Field(gt=0, le=1)] = Field(default=0.8, description="smallest scale; never enlarged")
     crop: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0,
-        description="below 1: views of this share of each side, turned, shifted and enlarged by up to a fifth; numbers "
-        "do not hold in them",
+        description="of close-ups alone: views of this share of each side, turned, shifted and enlarged by up to a "
+        "fifth",
     )
     brightness: Annotated[float, Field(ge=0, le=1)] = 0.1
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.2

@@ -18,7 +18,7 @@ from rich.console import Console
 from tallymark.data.study import Case, Study
 from tallymark.engine.averaging import Averaged
 from tallymark.engine.batches import Closer, groups_of, held_out_loader, training_loader
-from tallymark.engine.config import RunConfig
+from tallymark.engine.config import CLOSE_UP, RunConfig
 from tallymark.engine.journal import Journal
 from tallymark.engine.known_size import require_sizes
 from tallymark.engine.model_file import Model, build_network, read_tensors, save_model
@@ -151,16 +151,14 @@ def _check_teacher(config: RunConfig) -> None:
 
 
 def _check_views(config: RunConfig) -> None:
-    """Refuse losses that read a number in views in which none holds."""
-    reading = ("statistic", "size", "log_barrier", "ranked_negatives", "nnpu")
-    wrong = [name for name in reading if getattr(config.losses, name).weight > 0]
-    if config.augment.crop < 1 and wrong:
+    """Refuse to cut views out of whole images: no number holds in them, and only their middle would be predicted."""
+    if config.augment.crop < 1 and config.recipe != CLOSE_UP:
         raise ConfigError(
-            f"views that are cut out do not have the number that losses.{wrong[0]} compares with",
+            "only close-ups are seen in parts",
             where="key augment.crop",
             found=config.augment.crop,
             expected="1",
-            remedy=f"--set augment.crop=1, or --set losses.{wrong[0]}.weight=0",
+            remedy="leave it away",
         )
 
 
