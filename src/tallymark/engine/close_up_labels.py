@@ -68,12 +68,12 @@ def close_up_config(config: RunConfig, images: int, cases: int) -> RunConfig:
     return RunConfig.model_validate(changed)
 
 
-def close_up_labels(study: Study, config: RunConfig, console: Console | None = None) -> CloseUpLabels | None:
+def close_up_labels(study: Study, config: RunConfig, runs: Path, console: Console | None) -> CloseUpLabels | None:
     """What makes labels of close-ups of a run's training images; None where it asks for none."""
     grown = config.losses.grown
     if grown.weight == 0 or not grown.close_ups:
         return None
-    return CloseUpLabels(study, config, console)
+    return CloseUpLabels(study, config, runs, console)
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class CloseUpLabels:
     Args:
         study: the study.
         config: of the run.
+        runs: holds the run of the close-ups, under a name made of its content: a run that was killed in it goes on.
         console: where progress is shown; None: nowhere.
 
     Source: ours; docs/results/marks.md says what it is worth.
@@ -95,6 +96,7 @@ class CloseUpLabels:
 
     study: Study
     config: RunConfig
+    runs: Path
     console: Console | None
 
     def __call__(
@@ -116,12 +118,7 @@ class CloseUpLabels:
         if closer is None or len(closer.boxes) < FEWEST:
             return rows
         config = close_up_config(self.config, len(closer.boxes), len(cases))
-        run = RunFolder(folder / address(closer.study, config, None))
-        if self.console is not None:
-            there = "there" if run.model_file.exists() else "training"
-            self.console.print(f"close-ups of {len(closer.boxes)} images: {there}", highlight=False)
-        if not run.model_file.exists():
-            fit(closer.study, config, run, resume=run.config_file.exists(), console=self.console)
+        run = RunFolder(self.runs / address(closer.study, config, None))
         content = {
             "format": _FORMAT,
             "run": run.root.name,
@@ -131,6 +128,10 @@ class CloseUpLabels:
         }
 
         def build(path: Path) -> Mapping[str, Any]:
+            if self.console is not None:
+                self.console.print(f"close-ups of {len(closer.boxes)} images", highlight=False)
+            if not run.model_file.exists():
+                fit(closer.study, config, run, resume=run.config_file.exists(), console=self.console)
             model = load_model(run.model_file, device=best_device())
             write_rows(path, self._rows(cases, rows, gatherer, closer, model, better), rows.shape, np.uint8)
             return {}

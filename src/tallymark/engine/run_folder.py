@@ -62,6 +62,11 @@ class RunFolder:
         """The metrics as a picture."""
         return self.root / "curves.png"
 
+    @property
+    def close_ups(self) -> Path:
+        """The run on close-ups that came before this one."""
+        return self.root / "close-ups"
+
     def predictions(self, name: str) -> Path:
         """Folder of the predictions for a split."""
         return self.root / "predictions" / name

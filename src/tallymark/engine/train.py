@@ -63,4 +63,5 @@ def train(
         folder.resume(config)
         if folder.model_file.exists():
             return Run(folder, config)
-    return fit(study, config, folder, resume=resume, console=console, closer=close_up_labels(study, config, console))
+    closer = close_up_labels(study, config, folder.close_ups, console)
+    return fit(study, config, folder, resume=resume, console=console, closer=closer)
