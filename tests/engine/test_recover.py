@@ -75,8 +75,14 @@ def test_a_map_of_confidence_sums_to_the_number_and_is_surest_inside(recovered) 
     assert soft[mask].mean() == pytest.approx(2 * iou / (1 + iou), abs=0.02)
 
 
-@pytest.mark.parametrize("close_ups", ["true", "false"])
-def test_no_image_is_outlined_by_a_network_that_learned_from_its_group(study, tmp_path, monkeypatch, close_ups) -> None:
+@pytest.mark.parametrize(
+    ("close_ups", "unmarked", "networks"),
+    [("true", 0, 3), ("true", 1, 6), ("false", 0, 3)],
+    ids=["close-ups of all", "not of one", "whole images"],
+)
+def test_no_image_is_outlined_by_a_network_that_learned_from_its_group(
+    study, tmp_path, monkeypatch, close_ups, unmarked, networks
+) -> None:
     learned: dict[str, set[str]] = {}
     asked: dict[str, set[str]] = {}
     fit, look = cross_fit.fit, cross_fit.logits_of
@@ -91,17 +97,25 @@ def test_no_image_is_outlined_by_a_network_that_learned_from_its_group(study, tm
         asked.setdefault(str(run.folder.root), set()).add(case.group)
         return look(run, model, case, image)
 
+    opened = Study.open(study)
+    there = [case for case in opened.cases if opened.marks.labels(case.id, "e8")]
+    assert 0 < len(there) < len(opened.cases)  # the others are known to show nothing: no network is asked
+    for case in there[:unmarked]:
+        opened.marks.clear("e8", case.id)
     monkeypatch.setattr(cross_fit, "fit", noted_training)
     monkeypatch.setattr("tallymark.engine.sights.logits_of", noted_look)
-    recover(study, folds=3, out=tmp_path / "out", settings=(*SETTINGS, f"losses.grown.close_ups={close_ups}"))
-    groups = {case.group for case in Study.open(study).cases}
-    # Images without a lesion have no close-up; networks of whole images see them.
-    assert len(learned) == (6 if close_ups == "true" else 3)
-    assert set.union(*asked.values()) == groups
+    recovery = recover(
+        study, folds=3, out=tmp_path / "out", settings=(*SETTINGS, f"losses.grown.close_ups={close_ups}")
+    )
+    # What has no close-up and may show something is seen by networks of whole images.
+    assert len(learned) == networks
+    assert set.union(*asked.values()) == {case.group for case in there}
     for run in asked:
         assert not asked[run] & learned[run]
         if close_ups == "false":
-            assert asked[run] | learned[run] == groups
+            assert asked[run] | learned[run] >= {case.group for case in there}
+    empty = recovery.cases.set_index("id").loc[[case.id for case in opened.cases if case not in there]]
+    assert (empty[["pixels", "expected_iou", "reasons"]] == [0, 1.0, ""]).all().all()
 
 
 def test_no_full_mask_is_read_unless_a_check_is_asked_for(study, tmp_path) -> None:

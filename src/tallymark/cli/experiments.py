@@ -79,7 +79,8 @@ def marks(
     ] = None,
     folds: Folds = None,
     kinds: Annotated[
-        str | None, typer.Option(help="Which marks, with commas: eroded,stroke,dab,dab-unclipped,click,partial.")
+        str | None,
+        typer.Option(help="Which marks, with commas: eroded,deepest,stroke,dab,dab-unclipped,click,partial."),
     ] = None,
     recipes: Annotated[str, typer.Option(help="Which recipes, with commas; full is always there.")] = "grow,paper",
     per: Annotated[

@@ -18,6 +18,7 @@ from tallymark.engine.config import RunConfig
 from tallymark.engine.cross_fit import FoldRun, logits_of, plan, trained
 from tallymark.engine.evidence import Evidence, Gatherer
 from tallymark.engine.model_file import Model
+from tallymark.engine.views import BEYOND
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,19 @@ class Sight:
 
     Args:
         run: of the fold that the image is in.
-        model: of the run.
+        model: of the run; None: nothing has to be seen, since all structures are known to be absent.
         closer: the close-ups that it sees; None: whole images.
     """
 
     run: FoldRun
-    model: Model
+    model: Model | None
     closer: CloseUps | None
 
     def evidence(self, gatherer: Gatherer, case: Case, image: Image) -> Evidence:
         """The evidence of an image, on it."""
+        if self.model is None:
+            nothing = np.full((1, len(gatherer.study.structures), *image.space), BEYOND, dtype=np.float32)
+            return gatherer.gather(case, image, nothing)
         if self.closer is not None:
             own = self.closer.study.case(case.id)
             return self.closer.evidence(gatherer, case, image, logits_of(self.run, self.model, own, own.read()))
@@ -57,7 +61,7 @@ def sights(
     Args:
         study: the study.
         config: of the runs, but for the fold.
-        planned: the runs on whole images; trained as far as an image has no close-up.
+        planned: the runs on whole images; trained if an image that may show something has no close-up.
         gatherer: knows marks, numbers and growth.
         kept: where close-ups are kept.
         say: tells the user what is done.
@@ -68,14 +72,18 @@ def sights(
     """
     folds, runs = len(planned), planned[0].folder.root.parent
     closer = close_ups(gatherer, study.cases, kept) if config.losses.grown.close_ups else None
-    found: dict[str, Sight] = {}
+    found = {case.id: Sight(run, None, None) for run in planned for case in run.cases if _absent(gatherer, case)}
     if closer is not None and len(closer.boxes) >= FEWEST and len({c.group for c in closer.study.cases}) >= folds:
         near = close_up_config(config, len(closer.boxes), len(closer.boxes))
         say(f"close-ups of {len(closer.boxes)} of {len(study.cases)} images")
-        found = _trained(closer.study, plan(closer.study, near, folds, runs), closer, say, console)
+        found |= _trained(closer.study, plan(closer.study, near, folds, runs), closer, say, console)
     if any(case.id not in found for case in study.cases):
         found = _trained(study, planned, None, say, console) | found
     return found
+
+
+def _absent(gatherer: Gatherer, case: Case) -> bool:
+    return all(share == (0.0, 0.0) for share in gatherer.grown(case).shares)
 
 
 def _trained(

@@ -27,6 +27,7 @@ from tallymark.experiments.tune import read_tuned
 
 MARKS = {
     "eroded": "erosion:8%",
+    "deepest": "deepest:8%",
     "stroke": "stroke",
     "dab": "dab:4%",
     "dab-unclipped": "dab-unclipped:16%",
