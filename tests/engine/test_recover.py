@@ -30,7 +30,7 @@ from tallymark.datasets.weaken import weaken
 from tallymark.engine import cross_fit
 from tallymark.engine.evidence import sizes_of
 from tallymark.engine.outlines import Scored, in_touch, outlines
-from tallymark.engine.pull import MIRRORED, USUAL, choose_pulls, likeness_of_marks
+from tallymark.engine.pull import CLOSE, MIRRORED, USUAL, choose_pulls, likeness_of_marks
 from tallymark.engine.recover import recover
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
@@ -326,7 +326,9 @@ def test_growth_weighs_more_where_marks_mirror_their_structure(recovered) -> Non
     assert np.isnan(found[2])
     assert choose_pulls([found], 3).tolist() == [MIRRORED, USUAL, USUAL]
     assert choose_pulls([], 1).tolist() == [USUAL]
-    assert recovery.pulls["lesion"] in (USUAL, MIRRORED)
+    assert choose_pulls([found], 3, CLOSE).tolist() == [MIRRORED, CLOSE, CLOSE]
+    # All that has grown is seen in close-ups.
+    assert recovery.pulls["lesion"] in (CLOSE, MIRRORED)
     assert study.structures == tuple(recovery.pulls)
 
 

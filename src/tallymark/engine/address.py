@@ -64,7 +64,7 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
         "guesses stand in for marks": grows and config.data.marked == 0,
         "structures exclude each other": config.reads_marks and several,
         "predicted masks exclude each other": scored and several,
-        "close-ups look at what has grown": grows
+        "close-ups are searched": grows
         and config.losses.grown.close_ups
         and study.settings.image.dimension == 2
         and config.reads_marks

@@ -27,17 +27,15 @@ from tallymark.engine.grown import FARTHEST
 from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.outlines import outlines, scored
 from tallymark.engine.predict import best_device
-from tallymark.engine.pull import MIRRORED, choose_pulls
+from tallymark.engine.pull import CLOSE, MIRRORED, choose_pulls
 from tallymark.engine.reads import drawn, known_numbers, marks_to_read
 from tallymark.engine.run_folder import RunFolder
 from tallymark.grow.order import order_of, rank
 
 # Raised when labels change: what an older version left is then not used.
-_FORMAT = 1
+_FORMAT = 2
 # Fewer close-ups teach a network nothing that growth did not know.
 FEWEST = 4
-# Logits that a place in the order of growth is worth in a label.
-PULL = 4.0
 # Of few images there are few steps in an epoch: so many times as many epochs at most.
 _LONGEST = 10.0
 
@@ -166,7 +164,7 @@ def _outlined(
     evidence: Evidence, grown: GrownTerm
 ) -> tuple[Bool[np.ndarray, "k *space"], Float[np.ndarray, "k *space"]]:
     """Masks of the known size, and the place of every pixel in the order in which it would join them."""
-    pulls = np.full(len(evidence.order), PULL)
+    pulls = np.full(len(evidence.order), CLOSE)
     ranked = scored(evidence, pulls, reach=grown.reach, trust=grown.trust)
     masks = outlines([ranked])[0]
     order = np.full(masks.shape, FARTHEST, dtype=np.float32)

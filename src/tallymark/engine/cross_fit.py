@@ -23,6 +23,9 @@ from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.views import flipped_logits, network_input
 from tallymark.errors import StudyError
 
+# Raised when networks are asked in another way: what they saw before is then not used.
+_FORMAT = 2
+
 
 @dataclass(frozen=True)
 class FoldRun:
@@ -96,7 +99,7 @@ def logits_of(run: FoldRun, model: Model, case: Case, image: Image) -> Float[np.
         case: which.
         image: of the case.
     """
-    kept = run.folder.root / "logits" / f"{case.id}.npy"
+    kept = run.folder.root / f"logits-{_FORMAT}" / f"{case.id}.npy"
     if kept.exists():
         return np.asarray(np.load(kept))
     logits = seen_by(model, image)

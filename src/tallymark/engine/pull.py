@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float
 
 from tallymark.grow.choose import mirrored
 
-USUAL, MIRRORED = 16.0, 32.0
-"""Logits that a place in the order of growth is worth; and where marks mirror their structure."""
+USUAL, CLOSE, MIRRORED = 16.0, 8.0, 32.0
+"""Logits that a place in the order of growth is worth: beside networks of whole images; beside those of close-ups,
+which know more; beside either where marks mirror their structure."""
 _ENOUGH = 0.35
 
 
@@ -40,7 +41,9 @@ def likeness_of_marks(
     return found
 
 
-def choose_pulls(likenesses: Iterable[Float[np.ndarray, " k"]], structures: int) -> Float[np.ndarray, " k"]:
+def choose_pulls(
+    likenesses: Iterable[Float[np.ndarray, " k"]], structures: int, usual: float = USUAL
+) -> Float[np.ndarray, " k"]:
     """What a place in the order of growth is worth, by structure.
 
     Networks are trained on grown marks and know more than a growth from a click, a dab or a stroke; of marks that are
@@ -49,9 +52,10 @@ def choose_pulls(likenesses: Iterable[Float[np.ndarray, " k"]], structures: int)
     Args:
         likenesses: of :func:`likeness_of_marks`, one row an image.
         structures: how many.
+        usual: what it is worth where marks do not look so.
 
     Returns:
-        32 where the mean likeness is at least 0.35; else 16.
+        32 where the mean likeness is at least 0.35; else ``usual``.
 
     Source: ours; figures in docs/results/recover.md.
 
@@ -62,4 +66,4 @@ def choose_pulls(likenesses: Iterable[Float[np.ndarray, " k"]], structures: int)
     rows = np.array([*likenesses, np.full(structures, np.nan)])
     counted = np.maximum((~np.isnan(rows)).sum(axis=0), 1)
     mean = np.nansum(rows, axis=0) / counted
-    return np.where(mean >= _ENOUGH, MIRRORED, USUAL)
+    return np.where(mean >= _ENOUGH, MIRRORED, usual)

@@ -28,7 +28,7 @@ from tallymark.engine.growers import grower
 from tallymark.engine.known_size import require_sizes
 from tallymark.engine.outlines import outlines, scored
 from tallymark.engine.predict import Request, numbers_of
-from tallymark.engine.pull import choose_pulls
+from tallymark.engine.pull import CLOSE, USUAL, choose_pulls
 from tallymark.engine.reads import known_group_numbers, known_numbers, mark_set
 from tallymark.engine.recipes import resolve
 from tallymark.engine.recovered import (
@@ -159,7 +159,10 @@ def recover(
     seen = sights(study, config, planned, gatherer, folder.close_ups, say, console)
     if pull is None:
         say("growing the marks, and weighing that against the networks")
-        pulls = choose_pulls((gatherer.likeness(case) for case in _tracked(study.cases, len(study.cases), console)), k)
+        likenesses = (gatherer.likeness(case) for case in _tracked(study.cases, len(study.cases), console))
+        # What has grown and is seen whole all the same lacks the mark or the number of another structure.
+        close = any(sight.closer is not None for sight in seen.values())
+        pulls = choose_pulls(likenesses, k, CLOSE if close else USUAL)
     else:
         pulls = np.full(k, float(pull))
     say("outlining")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from types import EllipsisType
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from tallymark.data.images import Image, normalise
 from tallymark.data.resize import resize_image
@@ -18,6 +19,8 @@ from tallymark.models.interface import Network
 
 BEYOND = -20.0
 """Logits of what a network was not shown: farther from any structure than it can tell."""
+# Views are moved by so much of what they leave out; in training by up to .36 of it.
+_SHIFT = 0.25
 
 
 def network_input(image: Image, model: Model) -> Float[np.ndarray, "c *space"]:
@@ -40,7 +43,48 @@ def flipped_logits(model: Model, image: Float[Tensor, "b c *space"]) -> Float[Te
         axes = []
     flips = [flip for count in range(len(axes) + 1) for flip in itertools.combinations(axes, count)]
     crop = model.config.augment.crop
-    return torch.stack([middle_logits(model.network, image.flip(flip), crop).flip(flip) for flip in flips])
+    return torch.stack([searched_logits(model.network, image.flip(flip), crop).flip(flip) for flip in flips])
+
+
+def searched_logits(
+    network: Network, image: Float[Tensor, "b c *space"], crop: float = 1.0
+) -> Float[Tensor, "b k *space"]:
+    """Logits of an image: seen whole or, by a network that learned from views cut out, in nine views and whole.
+
+    What is looked for is where growth is, not quite in the middle. The views lie around the middle as in training; each
+    counts more the nearer a pixel is to its own middle. The whole is seen besides, and counts as much as all of them:
+    it holds what no view does, and is outlined worse.
+
+    Args:
+        network: in evaluation mode.
+        image: in [0, 1].
+        crop: share of each side that a view shows.
+
+    Returns:
+        Logits.
+
+    Source: ours; docs/results/recover.md says what it is worth.
+
+    Example:
+        >>> from tallymark.models.unet import UNet
+        >>> network = UNet(image_channels=1, structures=1, width=2, depth=1).eval()
+        >>> searched_logits(network, torch.rand(1, 1, 12, 12), crop=2 / 3).shape
+        torch.Size([1, 1, 12, 12])
+    """
+    whole: Tensor = network(image).logit.float()
+    if crop == 1:
+        return whole
+    space = image.shape[2:]
+    steps = [_SHIFT * (length - view_length(length, crop)) for length in space]
+    total, weight = torch.zeros_like(whole), torch.zeros_like(whole)
+    for place in itertools.product((-1, 0, 1), repeat=len(space)):
+        offsets = [round(one * step) for one, step in zip(place, steps, strict=True)]
+        inside = _inside(space, crop, offsets)
+        seen = network(image[inside]).logit.float()
+        nearness = _nearness(seen)
+        total[inside] += nearness * seen
+        weight[inside] += nearness
+    return torch.where(weight > 0, (total / weight.clamp(min=1e-6) + whole) / 2, whole)
 
 
 def middle_logits(
@@ -67,11 +111,28 @@ def middle_logits(
     if crop == 1:
         logit: Tensor = network(image).logit.float()
         return logit
-    margins: list[int] = []
-    seen = image
-    for axis, length in enumerate(image.shape[2:], start=2):
+    space = image.shape[2:]
+    inside = _inside(space, crop, [0] * len(space))
+    seen = network(image[inside]).logit.float()
+    logits = torch.full((*seen.shape[:2], *space), BEYOND, device=seen.device)
+    logits[inside] = seen
+    return logits
+
+
+def _inside(space: Sequence[int], crop: float, offsets: Sequence[int]) -> tuple[slice | EllipsisType, ...]:
+    """Where a view lies in an image, so many pixels from the middle."""
+    slices = []
+    for length, offset in zip(space, offsets, strict=True):
         side = view_length(length, crop)
-        before = (length - side) // 2
-        seen = seen.narrow(axis, before, side)
-        margins = [before, length - side - before, *margins]  # pad counts axes from the last to the first
-    return functional.pad(network(seen).logit.float(), margins, value=BEYOND)
+        start = min(max((length - side) // 2 + offset, 0), length - side)
+        slices.append(slice(start, start + side))
+    return (..., *slices)
+
+
+def _nearness(view: Float[Tensor, "b k *space"]) -> Float[Tensor, " *space"]:
+    """Weights of the pixels of a view: 1.1 in its middle, falling to .1 at its sides, along each axis."""
+    weight = torch.ones(view.shape[2:], device=view.device)
+    for axis, length in enumerate(view.shape[2:]):
+        along = 1.1 - torch.linspace(-1, 1, length, device=view.device).abs()
+        weight *= along.reshape(-1, *(1,) * (view.ndim - 3 - axis))
+    return weight
