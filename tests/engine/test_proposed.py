@@ -1,4 +1,4 @@
-"""A study with numbers and no mark: blobs of the known size stand in for marks."""
+"""A study with numbers and hardly a mark: blobs of the known size stand in for marks."""
 
 from __future__ import annotations
 
@@ -53,6 +53,24 @@ def test_it_can_be_switched_off_and_marks_or_masks_come_first(study) -> None:
         known = (batch.certainty > 0).flatten(1).any(dim=1)
         marked = batch.marks.flatten(1).any(dim=1)
         assert torch.equal(known[has_size], marked[has_size]), settings
+
+
+def test_beside_few_marks_the_others_are_guessed_and_what_is_marked_stays(study, monkeypatch) -> None:
+    monkeypatch.setattr("tallymark.engine.batches.FEW", 0.5)
+    opened = Study.open(study)
+    marked = "data.marked=0.3"
+    batch, _ = batch_of(opened, marked)
+    alone, _ = batch_of(opened, marked, "losses.grown.propose=false")
+    has_size = known_fractions(study_task(opened), batch).middle()[:, 0] > 0
+    told = batch.marks.flatten(1).any(dim=1)
+    assert 0 < told.sum() < has_size.sum() / 2
+    for name in ("grown", "order", "certainty"):
+        assert torch.equal(getattr(batch, name)[told], getattr(alone, name)[told])
+    guessed = has_size & ~told
+    assert (batch.certainty[guessed].flatten(1).amax(dim=1) > 0).all()
+    assert (alone.certainty[guessed] == 0).all()
+    assert (batch.order[guessed] == 0).all()
+    assert not has_growth(batch)[guessed].any()
 
 
 def test_a_study_without_any_marks_is_trained_and_scored_on_its_numbers(study, tmp_path: Path) -> None:

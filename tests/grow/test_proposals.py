@@ -54,6 +54,18 @@ class TestPropose:
             assert not structure[tuple(int(place) for place in blob.centre)]
         assert propose(image, 2500.0, (1.0, 1.0)) == []
 
+    def test_the_one_around_a_known_pixel_comes_first(self) -> None:
+        structure, other = disc((60, 60), (20.0, 18.0), 6.0), disc((60, 60), (42.0, 42.0), 6.0)
+        image = 0.5 + 0.1 * structure - 0.4 * other
+        area = float(structure.sum())
+        blobs = propose(image[..., None], area, (1.0, 1.0), inside=(22, 19))
+        assert overlap(blobs[0].mask((60, 60), (1.0, 1.0)), structure) > 0.8
+        without = propose(image[..., None], area, (1.0, 1.0))
+        assert overlap(without[0].mask((60, 60), (1.0, 1.0)), other) > 0.8
+        assert sorted(blob.centre for blob in blobs) == sorted(blob.centre for blob in without)  # none comes twice
+        # Around a pixel at the edge of the image nothing of this size fits.
+        assert propose(image[..., None], area, (1.0, 1.0), inside=(0, 59)) == []
+
     def test_a_flat_image_is_no_error(self) -> None:
         assert all(np.isfinite(blob.features).all() for blob in propose(np.full((20, 20, 1), 0.5), 30.0, (1.0, 1.0)))
 
@@ -86,6 +98,17 @@ class TestPrefer:
         ]
         assert hits[0] < 0.9
         assert hits[1] > 0.95
+
+    def test_what_is_known_of_some_decides_for_the_others(self) -> None:
+        # Two things stand out alike in every image, one at the left and one at the right.
+        rng = np.random.default_rng(3)
+        pairs = [np.array([[1.0, rng.normal(side, 0.1)] for side in (-1, 1)]) for _ in range(30)]
+        for known in (0, 1):
+            told = [number < 3 for number in range(30)]
+            first = [pair[[known, 1 - known]] if number < 3 else pair for number, pair in enumerate(pairs)]
+            chances = prefer(first, told)
+            assert all(one.tolist() == [1.0, 0.0] for one in chances[:3])
+            assert min(one[known] for one in chances[3:]) > 0.9
 
     @settings(max_examples=30)
     @given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(0, 2**31))

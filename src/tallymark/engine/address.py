@@ -7,6 +7,7 @@ import json
 
 from tallymark.data.study import Study
 from tallymark.engine.config import RunConfig
+from tallymark.engine.proposed import FEW
 from tallymark.engine.reads import marks_to_read
 
 GENERATION = 1
@@ -62,6 +63,7 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
     grows = config.losses.grown.weight > 0 and not config.reads_masks
     changed = {
         "guesses stand in for marks": grows and config.data.marked == 0,
+        "guesses stand beside few marks": grows and config.data.marked > 0 and _few_marked(study, config),
         "structures exclude each other": config.reads_marks and several,
         "predicted masks exclude each other": scored and several,
         "close-ups are searched": grows
@@ -72,3 +74,9 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
         "marks that no brush makes grow back": grows and config.reads_marks and config.losses.grown.cost == "auto",
     }
     return [correction for correction, holds in changed.items() if holds]
+
+
+def _few_marked(study: Study, config: RunConfig) -> bool:
+    """Whether so few images are marked that others may be guessed; of single structures it may be fewer."""
+    name = marks_to_read(study, config) if config.reads_marks else None
+    return name is not None and study.marks.sets()[name].cases * config.data.marked < FEW * len(study.cases)

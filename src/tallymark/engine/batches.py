@@ -24,7 +24,8 @@ from tallymark.engine.groups import Groups, read_groups, shared_by_marks, shares
 from tallymark.engine.growers import grower
 from tallymark.engine.grown import grown_at, unpack
 from tallymark.engine.known_ratio import free_ratios
-from tallymark.engine.known_size import known_fractions
+from tallymark.engine.known_size import KnownFractions, known_fractions
+from tallymark.engine.proposed import FEW
 from tallymark.engine.reads import drawn, known_group_numbers, known_numbers, marks_to_read, masked
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
@@ -108,7 +109,7 @@ class CaseBatches(Dataset[Batch]):
             name = marks_to_read(study, config)
             way = grower(config.losses.grown, config.runtime.accelerator)
             ratios = free_ratios(task, everything, known_fractions(task, everything._replace(shared=None)))
-            proposed = self._unmarked(study.structures) if config.losses.grown.propose else ()
+            proposed = self._hardly_marked(study.structures, sizes) if config.losses.grown.propose else ()
             self._grown = grown_at(
                 study, self.cases, name, sizes, size, way, marked=marked, ratios=ratios, proposed=proposed
             )
@@ -158,11 +159,14 @@ class CaseBatches(Dataset[Batch]):
         """Whether numbers are known of groups and of no single image."""
         return self.groups is not None and not np.isfinite(self._values).any()
 
-    def _unmarked(self, structures: Sequence[str]) -> tuple[str, ...]:
-        """The structures that no mark and no full mask shows anywhere."""
+    def _hardly_marked(self, structures: Sequence[str], sizes: KnownFractions) -> tuple[str, ...]:
+        """The structures that few of the marks, and no full mask, show."""
         if self._marks is None or self._masked is not None:
             return ()
-        return tuple(name for place, name in enumerate(structures) if not self._marks[:, place].any())
+        marked = np.asarray(self._marks[:, : len(structures)]).any(axis=tuple(range(2, self._marks.ndim)))
+        there = (sizes.middle() > 0).numpy()
+        few = marked.sum(axis=0) < FEW * np.maximum(there.sum(axis=0), 1)
+        return tuple(name for name, hardly in zip(structures, few, strict=True) if hardly)
 
     def informative(self) -> Iterator[int]:
         """Positions of the cases that some loss of the configuration can learn from."""

@@ -88,8 +88,9 @@ def grown_at(
         marked: the cases whose marks are read; None: all. Without a mark only an exact zero is known.
         ratios: of structures whose size no number tells; see :func:`tallymark.grow.scale_of` for how much they are then
             taken to cover. Both of them must be marked.
-        proposed: structures that nobody marked; blobs of their size are grown in the place of marks
-            (:mod:`tallymark.engine.proposed`). They are guesses: their order of growth is kept as 0 everywhere.
+        proposed: structures that hardly anybody marked; where they are not marked, blobs of their size are grown in the
+            place of marks (:mod:`tallymark.engine.proposed`). They are guesses: their order of growth is kept as 0
+            everywhere.
 
     Returns:
         The fields of :class:`Grown` in 255ths of their range; see :func:`unpack`. Memory-mapped and read-only.
@@ -115,11 +116,14 @@ def grown_at(
         content["marked"] = marked.tolist()
     if proposed:
         content["guessed"] = list(proposed)
+        content["guesses"] = "beside marks"
+
+    def marks_of(row: int) -> dict[str, Bool[np.ndarray, "*space"]]:
+        read = mark_set if marked is None or marked[row] else None
+        return study.marks.labels(cases[row].id, read)
 
     def grow_case(row: int, seeds: Mapping[str, Bool[np.ndarray, "*space"]]) -> np.ndarray:
-        case = cases[row]
-        read = mark_set if marked is None or marked[row] else None
-        marks = {**study.marks.labels(case.id, read), **seeds}
+        case, marks = cases[row], {**marks_of(row), **seeds}
         growths = growths_of(study, case, marks, areas[row], grower, max(_SIDE, *size[-2:]), divided[row])
         straight = grower.straight.share if grower.straight is not None else 0.0
         rows = _rows(growths, study.structures, tuple(size), straight)
@@ -128,7 +132,7 @@ def grown_at(
         return rows
 
     def build(path: Path) -> Mapping[str, Any]:
-        seeds = proposed_seeds(study, cases, areas, proposed)
+        seeds = proposed_seeds(study, cases, areas, proposed, marks_of)
         write_rows(
             path, map(grow_case, range(len(cases)), seeds), (len(cases), 3, len(study.structures), *size), np.uint8
         )

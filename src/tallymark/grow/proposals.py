@@ -21,6 +21,8 @@ _LONG, _DIRECTIONS = 1.6, 4
 _INSIDE = 0.9
 # Spread that every tissue is taken to have, so that a flat picture does not stand out infinitely.
 _SPREAD = 0.003
+# The middle of a mark is so many radii from that of its structure, at most.
+_OFF_CENTRE = 0.5
 # What decides between blobs settles after a few rounds of small steps. The ridge keeps distributions from collapsing.
 _ROUNDS, _STEP, _RIDGE = 10, 0.5, 0.05
 # How much a standard deviation of the contrast counts: at first, where nothing else is known, and beside the rest.
@@ -60,6 +62,7 @@ def propose(
     spacing: Sequence[float],
     *,
     excluded: Bool[np.ndarray, "*space"] | None = None,
+    inside: Sequence[int] | None = None,
     count: int = 8,
 ) -> list[Blob]:
     """Find blobs of a known size: places that differ from what is around them, the darkest and the brightest.
@@ -72,10 +75,13 @@ def propose(
         area: in pixels (voxels), > 0.
         spacing: edge of a pixel along each axis, in any unit.
         excluded: True where someone marked "none of these": no blob has its centre there.
+        inside: a pixel of the structure, if one is known: of the blobs around it, whose centre is at most half a radius
+            away, the one that stands out most comes first.
         count: at most so many that are darker than their surroundings, and as many that are brighter.
 
     Returns:
-        The blobs, the darkest first, then the brightest first; none where nothing of this size fits into the image.
+        The blobs, the darkest first, then the brightest first; none where nothing of this size fits into the image, or
+        around the pixel that is known.
 
     Source: blob detection at one scale, after Lindeberg 1998 (doi 10.1023/A:1008045108935), with a normalised contrast
         in the place of the Laplacian; ours: the scale is the kept number.
@@ -101,30 +107,42 @@ def propose(
         best[:, excluded] = -np.inf
     radius = _radius(area * math.prod(spacing), len(shape))
     around = [max(3, int(radius / edge)) for edge in spacing]
-    found = []
+    places: list[tuple[int, ...]] = []
+    if inside is not None:
+        centre = tuple((place + 0.5) * edge for place, edge in zip(inside, spacing, strict=True))
+        near = np.where(_distance(shape, spacing, centre, (radius,) * len(shape), 0.0) <= _OFF_CENTRE, best, -np.inf)
+        if near.max() == -np.inf:
+            return []
+        places.append(tuple(map(int, np.unravel_index(int(near.argmax()), near.shape))))
     for side in range(2):
         peaks = np.argwhere((best[side] == maximum_filter(best[side], size=around)) & (best[side] > 0))
         peaks = peaks[np.argsort(-best[side][tuple(peaks.T)], kind="stable")][:count]
-        for peak in peaks:
-            radii, angle = ellipses[which[side][tuple(peak)]]
-            centre = tuple((float(place) + 0.5) * edge for place, edge in zip(peak, spacing, strict=True))
-            blob = Blob(centre, radii, angle, np.zeros(0))
-            features = _features(blob, float(best[side][tuple(peak)]), raw, smooth, spacing)
-            found.append(blob._replace(features=features))
+        places += [(side, *map(int, peak)) for peak in peaks]
+    found = []
+    for side, *peak in dict.fromkeys(places):
+        radii, angle = ellipses[which[(side, *peak)]]
+        centre = tuple((place + 0.5) * edge for place, edge in zip(peak, spacing, strict=True))
+        blob = Blob(centre, radii, angle, np.zeros(0))
+        features = _features(blob, float(best[(side, *peak)]), raw, smooth, spacing)
+        found.append(blob._replace(features=features))
     return found
 
 
-def prefer(proposals: Sequence[Float[np.ndarray, "_ _"]]) -> list[Float[np.ndarray, " _"]]:
+def prefer(
+    proposals: Sequence[Float[np.ndarray, "_ _"]], known: Sequence[bool] | None = None
+) -> list[Float[np.ndarray, " _"]]:
     """How likely each blob of each image is the structure, from what the likely blobs of all images have in common.
 
     Two normal distributions, of the features of the structure and of those of other blobs, and in each image one blob
     that is the structure: by turns the distributions from the probabilities and the probabilities from the
     distributions. At first the contrast alone decides, and it counts a little to the end, which keeps the rest from
     drifting. So a study of many images finds out whether its structure is dark or bright, smooth or grainy, and where
-    in the image it lies.
+    in the image it lies. Images in which somebody marked it say so from the start, and count together as much as
+    all others.
 
     Args:
         proposals: features of the blobs of each image, as :func:`propose` gives them; an image may have none.
+        known: images whose first blob is known to be the structure; None: none.
 
     Returns:
         Probabilities of the blobs of each image, their sum 1.
@@ -143,10 +161,15 @@ def prefer(proposals: Sequence[Float[np.ndarray, "_ _"]]) -> list[Float[np.ndarr
         return [np.zeros(0) for _ in proposals]
     features = np.concatenate([one for one in proposals if len(one)])
     features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-9)
-    chances = _shares(_FIRST * features[:, 0], bag)
+    told = np.asarray(known if known is not None else np.zeros(len(proposals)), dtype=bool)[bag]
+    first = np.append(True, bag[1:] != bag[:-1])
+    bags, bags_told = len(np.unique(bag)), len(np.unique(bag[told]))
+    weight = np.where(told, max(1.0, (bags - bags_told) / max(bags_told, 1)), 1.0)
+    chances = np.where(told, first, _shares(_FIRST * features[:, 0], bag))
     for _ in range(_ROUNDS):
-        ratio = _log_normal(features, chances) - _log_normal(features, 1 - chances) + _BESIDE * features[:, 0]
-        chances += _STEP * (_shares(ratio, bag) - chances)
+        likely, other = (_log_normal(features, weight * chance) for chance in (chances, 1 - chances))
+        ratio = likely - other + _BESIDE * features[:, 0]
+        chances = np.where(told, chances, chances + _STEP * (_shares(ratio, bag) - chances))
     return [chances[bag == number] for number in range(len(proposals))]
 
 
