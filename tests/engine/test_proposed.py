@@ -48,15 +48,14 @@ def test_labels_of_the_known_size_lie_where_the_structure_is(study) -> None:
 def test_it_can_be_switched_off_and_marks_or_masks_come_first(study) -> None:
     opened = Study.open(study)
     has_size = known_fractions(study_task(opened), batch_of(opened)[0]).middle()[:, 0] > 0
-    for settings in (("losses.grown.propose=false",), ("data.marked=0.2",), ("data.masks=0.2",)):
+    for settings in (("losses.grown.propose=false",), ("data.marked=0.8",), ("data.masks=0.2",)):
         batch, _ = batch_of(opened, *settings)
         known = (batch.certainty > 0).flatten(1).any(dim=1)
         marked = batch.marks.flatten(1).any(dim=1)
         assert torch.equal(known[has_size], marked[has_size]), settings
 
 
-def test_beside_few_marks_the_others_are_guessed_and_what_is_marked_stays(study, monkeypatch) -> None:
-    monkeypatch.setattr("tallymark.engine.batches.FEW", 0.5)
+def test_beside_few_marks_the_others_are_guessed_and_what_is_marked_stays(study) -> None:
     opened = Study.open(study)
     marked = "data.marked=0.3"
     batch, _ = batch_of(opened, marked)

@@ -79,4 +79,4 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
 def _few_marked(study: Study, config: RunConfig) -> bool:
     """Whether so few images are marked that others may be guessed; of single structures it may be fewer."""
     name = marks_to_read(study, config) if config.reads_marks else None
-    return name is not None and study.marks.sets()[name].cases * config.data.marked < FEW * len(study.cases)
+    return name is not None and study.marks.sets()[name].cases * config.data.marked < min(FEW, len(study.cases) / 2)

@@ -165,7 +165,7 @@ class CaseBatches(Dataset[Batch]):
             return ()
         marked = np.asarray(self._marks[:, : len(structures)]).any(axis=tuple(range(2, self._marks.ndim)))
         there = (sizes.middle() > 0).numpy()
-        few = marked.sum(axis=0) < FEW * np.maximum(there.sum(axis=0), 1)
+        few = marked.sum(axis=0) < np.clip(there.sum(axis=0) / 2, 1, FEW)
         return tuple(name for name, hardly in zip(structures, few, strict=True) if hardly)
 
     def informative(self) -> Iterator[int]:

@@ -12,8 +12,8 @@ from tallymark.data.resize import resize_image, resized_spacing, working_size
 from tallymark.data.study import Case, Study
 from tallymark.grow import Blob, prefer, propose
 
-FEW = 0.08
-"""Where less than this share of the images that show a structure is marked, the others are guessed."""
+FEW = 25
+"""Where fewer images are marked, and fewer than half of those that show a structure, the others are guessed."""
 # Longest in-plane side at which blobs are looked for, in pixels; in 3-D every blob costs as much as all of an image.
 _SIDE = {2: 128, 3: 64}
 # A blob is only about where the structure is: its core stands in for marks, and growth finds the rest.
