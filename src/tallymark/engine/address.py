@@ -7,7 +7,7 @@ import json
 
 from tallymark.data.study import Study
 from tallymark.engine.config import RunConfig
-from tallymark.engine.proposed import FEW
+from tallymark.engine.proposed import hardly_marked
 from tallymark.engine.reads import marks_to_read
 
 GENERATION = 1
@@ -79,4 +79,6 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
 def _few_marked(study: Study, config: RunConfig) -> bool:
     """Whether so few images are marked that others may be guessed; of single structures it may be fewer."""
     name = marks_to_read(study, config) if config.reads_marks else None
-    return name is not None and study.marks.sets()[name].cases * config.data.marked < min(FEW, len(study.cases) / 2)
+    return name is not None and hardly_marked(
+        round(study.marks.sets()[name].cases * config.data.marked), len(study.cases)
+    )

@@ -25,7 +25,7 @@ from tallymark.engine.growers import grower
 from tallymark.engine.grown import grown_at, unpack
 from tallymark.engine.known_ratio import free_ratios
 from tallymark.engine.known_size import KnownFractions, known_fractions
-from tallymark.engine.proposed import FEW
+from tallymark.engine.proposed import hardly_marked
 from tallymark.engine.reads import drawn, known_group_numbers, known_numbers, marks_to_read, masked
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
@@ -163,10 +163,10 @@ class CaseBatches(Dataset[Batch]):
         """The structures that few of the marks, and no full mask, show."""
         if self._marks is None or self._masked is not None:
             return ()
-        marked = np.asarray(self._marks[:, : len(structures)]).any(axis=tuple(range(2, self._marks.ndim)))
-        there = (sizes.middle() > 0).numpy()
-        few = marked.sum(axis=0) < np.clip(there.sum(axis=0) / 2, 1, FEW)
-        return tuple(name for name, hardly in zip(structures, few, strict=True) if hardly)
+        marked = np.asarray(self._marks[:, : len(structures)]).any(axis=tuple(range(2, self._marks.ndim))).sum(axis=0)
+        there = (sizes.middle() > 0).sum(dim=0)
+        counts = zip(structures, marked.tolist(), there.tolist(), strict=True)
+        return tuple(name for name, *count in counts if hardly_marked(*count))
 
     def informative(self) -> Iterator[int]:
         """Positions of the cases that some loss of the configuration can learn from."""

@@ -127,10 +127,13 @@ class Gatherer:
 
     def grown(self, case: Case) -> GrownCase:
         """The growth of a case; of the image its size alone is read."""
-        space = image_space(case.image)
-        shares = known_shares(sizes_of(case, space, self.numbers, self.task), 0)
+        shares = self.shares(case)
         marks = self.study.marks.labels(case.id, self.mark_set)
-        return GrownCase(self._order(case, marks, shares), shares, space)
+        return GrownCase(self._order(case, marks, shares), shares, image_space(case.image))
+
+    def shares(self, case: Case) -> list[tuple[float, float] | None]:
+        """The shares of an image that each structure covers, least and most; None where unknown."""
+        return known_shares(sizes_of(case, image_space(case.image), self.numbers, self.task), 0)
 
     def likeness(self, case: Case) -> Float[np.ndarray, " k"]:
         """As :func:`tallymark.engine.pull.likeness_of_marks`; needs no network, and of the image its size alone."""

@@ -158,7 +158,7 @@ def _check_views(config: RunConfig) -> None:
             where="key augment.crop",
             found=config.augment.crop,
             expected="1",
-            remedy="leave it away",
+            remedy="leave it out",
         )
 
 

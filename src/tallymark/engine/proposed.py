@@ -12,16 +12,29 @@ from tallymark.data.resize import resize_image, resized_spacing, working_size
 from tallymark.data.study import Case, Study
 from tallymark.grow import Blob, prefer, propose
 
-FEW = 25
-"""Where fewer images are marked, and fewer than half of those that show a structure, the others are guessed."""
+# So many marked images teach enough for the others to follow without a guess.
+_ENOUGH = 25
 # Longest in-plane side at which blobs are looked for, in pixels; in 3-D every blob costs as much as all of an image.
 _SIDE = {2: 128, 3: 64}
 # A blob is only about where the structure is: its core stands in for marks, and growth finds the rest.
 _CORE = 0.4
 
-
 Marks = Callable[[int], Mapping[str, Bool[np.ndarray, "*space"]]]
 """The marks of a case, by its position, as :meth:`tallymark.data.marks.MarkStore.labels` gives them."""
+
+
+def hardly_marked(marked: int, there: int) -> bool:
+    """Whether a structure is marked so seldom that the other images are guessed.
+
+    Args:
+        marked: images in which it is marked.
+        there: images that show it.
+
+    Example:
+        >>> [hardly_marked(*one) for one in ((0, 1), (16, 310), (25, 310), (5, 12), (6, 12))]
+        [True, True, False, True, False]
+    """
+    return marked < min(max(there / 2, 1), _ENOUGH)
 
 
 def proposed_seeds(

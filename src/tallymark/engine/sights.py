@@ -20,6 +20,8 @@ from tallymark.engine.evidence import Evidence, Gatherer
 from tallymark.engine.model_file import Model
 from tallymark.engine.views import BEYOND
 
+_NOTHING = (0.0, 0.0)
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -72,7 +74,8 @@ def sights(
     """
     folds, runs = len(planned), planned[0].folder.root.parent
     closer = close_ups(gatherer, study.cases, kept) if config.losses.grown.close_ups else None
-    found = {case.id: Sight(run, None, None) for run in planned for case in run.cases if _absent(gatherer, case)}
+    cases = ((run, case) for run in planned for case in run.cases)
+    found = {case.id: Sight(run, None, None) for run, case in cases if set(gatherer.shares(case)) == {_NOTHING}}
     if closer is not None and len(closer.boxes) >= FEWEST and len({c.group for c in closer.study.cases}) >= folds:
         near = close_up_config(config, len(closer.boxes), len(closer.boxes))
         say(f"close-ups of {len(closer.boxes)} of {len(study.cases)} images")
@@ -80,10 +83,6 @@ def sights(
     if any(case.id not in found for case in study.cases):
         found = _trained(study, planned, None, say, console) | found
     return found
-
-
-def _absent(gatherer: Gatherer, case: Case) -> bool:
-    return all(share == (0.0, 0.0) for share in gatherer.grown(case).shares)
 
 
 def _trained(

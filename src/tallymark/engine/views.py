@@ -124,7 +124,7 @@ def _inside(space: Sequence[int], crop: float, offsets: Sequence[int]) -> tuple[
     slices = []
     for length, offset in zip(space, offsets, strict=True):
         side = view_length(length, crop)
-        start = min(max((length - side) // 2 + offset, 0), length - side)
+        start = (length - side) // 2 + offset
         slices.append(slice(start, start + side))
     return (..., *slices)
 
