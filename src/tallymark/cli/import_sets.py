@@ -111,8 +111,11 @@ def acdc(
 def phantoms(
     study: Study,
     kind: Annotated[
-        Literal["lesion", "marbled"],
-        typer.Option(help="Ultrasound-like lesions, or muscle with streaks of fat and the ratio fat / (fat + muscle)."),
+        Literal["lesion", "marbled", "atrium"],
+        typer.Option(
+            help="Ultrasound-like lesions; muscle with streaks of fat and the ratio fat / (fat + muscle); or atria of "
+            "the heart, irregular and faint, among chambers that are as bright."
+        ),
     ] = "lesion",
     cases: Annotated[int, typer.Option(min=1, help="Synthetic images.")] = 240,
     size: Annotated[int, typer.Option(min=32, help="Side of an image in pixels.")] = 128,
@@ -123,19 +126,24 @@ def phantoms(
 
     Example: `tallymark import phantoms --kind marbled my-study`
     """
+    from tallymark.datasets.atria import write_atria
     from tallymark.datasets.marbled import write_marbled
     from tallymark.datasets.pairs import import_pairs, parse_codes, parse_ratio
     from tallymark.datasets.phantom import write_phantoms
 
-    if kind == "lesion":
-        root = write_phantoms(study / "source", cases, seed, size=size)
-        codes, ratios = None, []
-    else:
-        root = write_marbled(study / "source", cases, seed, size=size)
-        codes, ratios = parse_codes("fat=1,muscle=2"), [parse_ratio("fat/fat+muscle")]
+    write = {"lesion": write_phantoms, "marbled": write_marbled, "atrium": write_atria}[kind]
+    root = write(study / "source", cases, seed, size=size)
+    coded = {"marbled": "fat=1,muscle=2", "atrium": "atrium=1"}.get(kind)
+    ratios = [parse_ratio("fat/fat+muscle")] if kind == "marbled" else []
     groups = root / "groups.csv"
     report = import_pairs(
-        root / "images", root / "masks", study, groups=groups, codes=codes, statistics=ratios, track=_progress
+        root / "images",
+        root / "masks",
+        study,
+        groups=groups,
+        codes=None if coded is None else parse_codes(coded),
+        statistics=ratios,
+        track=_progress,
     )
     _say(report, json)
 
