@@ -145,7 +145,7 @@ def test_the_network_of_close_ups_sees_them_cut_out_and_reads_no_number_in_a_vie
     assert config.optim.epochs == math.ceil(2 * 12 / 5)
     assert config.losses.grown.cost == "euclidean"
     assert not config.losses.grown.close_ups
-    assert {name for name, term in config.losses if term.weight > 0} == {"grown"}
+    assert {name for name, term in config.losses if term.weight > 0} == {"grown", "gated_crf"}
     # In the whole image what lies around the middle would be lost, and no number holds in a part of it.
     for recipe in ("paper", "full"):
         with pytest.raises(ConfigError, match=r"augment\.crop"):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tallymark.core.reduce import full_precision, require_same_shape
+from tallymark.core.window import half_window, overlap
 from tallymark.errors import ConfigError, GeometryError
 
 
@@ -74,10 +72,10 @@ def gated_crf_loss(
     outside = 1 - inside
     shade = full_precision(image).detach() / intensity
     total = inside.new_zeros(())
-    for shift in _half_window(radius, prob.ndim - 2):
+    for shift in half_window(radius, prob.ndim - 2):
         if any(abs(step) >= length for step, length in zip(shift, prob.shape[2:], strict=True)):
             continue
-        here, there = _overlap(shift)
+        here, there = overlap(shift)
         apart = sum(step**2 for step in shift) / position**2
         unlike = (shade[here] - shade[there]).square().sum(dim=1, keepdim=True)
         weight = torch.exp(-(unlike + apart) / 2)
@@ -87,22 +85,3 @@ def gated_crf_loss(
     pixels = torch.ones_like(inside[:, :1]).sum() if valid is None else valid.sum()
     # Every pair was met once, and counts for both of its pixels.
     return 2 * total / (pixels * prob.shape[1]).clamp(min=1)
-
-
-def _half_window(radius: int, dimension: int) -> Iterator[tuple[int, ...]]:
-    """One of each two opposite shifts of the window, the centre left out.
-
-    Example:
-        >>> list(_half_window(1, 2))
-        [(0, 1), (1, -1), (1, 0), (1, 1)]
-    """
-    reach = range(-radius, radius + 1)
-    return (shift for shift in itertools.product(reach, repeat=dimension) if shift > (0,) * dimension)
-
-
-def _overlap(shift: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where a tensor meets its own shifted copy: the pixels, and those a shift further on."""
-    whole = (slice(None), slice(None))
-    here = tuple(slice(max(0, -step), -step if step > 0 else None) for step in shift)
-    there = tuple(slice(max(0, step), step if step < 0 else None) for step in shift)
-    return whole + here, whole + there

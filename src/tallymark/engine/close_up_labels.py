@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from rich.console import Console
 
 from tallymark.data.arrays import content_key, stored_array, write_rows
+from tallymark.data.images import normalise
 from tallymark.data.resize import resize_image, resize_mask_fraction
 from tallymark.data.study import Case, Study
 from tallymark.engine.address import address
@@ -33,21 +34,21 @@ from tallymark.engine.run_folder import RunFolder
 from tallymark.grow.order import order_of, rank
 
 # Raised when labels change: what an older version left is then not used.
-_FORMAT = 2
+_FORMAT = 3
 # Fewer close-ups teach a network nothing that growth did not know.
 FEWEST = 4
 # Of few images there are few steps in an epoch: so many times as many epochs at most.
 _LONGEST = 10.0
 
 
-# Labels alone, with less growth in them than a run on whole images needs, since there is less to find.
+# With less growth in the labels than a run on whole images needs, since there is less to find.
 _LABELS = {"weight": 1.0, "close_ups": False, "pull": 1.0, "anchor": 0.1, "guard": False, "temperature": 0.5}
 # Views are cut out around the middle, so that it is not the place that is learned.
 _VIEWS = {"crop": 2 / 3, "rotation": 20.0, "affine": 0.0}
 
 
 def close_up_config(config: RunConfig, images: int, cases: int) -> RunConfig:
-    """The configuration of the network of close-ups: that of a run, but for its losses and views.
+    """The configuration of the network of close-ups: that of a run, but for its labels and views.
 
     Args:
         config: of the run.
@@ -59,7 +60,11 @@ def close_up_config(config: RunConfig, images: int, cases: int) -> RunConfig:
     changed = config.model_dump() | {
         "recipe": CLOSE_UP,
         "data": DataConfig(size=tuple(size), marks=MARKS).model_dump(),
-        "losses": {"grown": config.losses.grown.model_dump() | _LABELS},
+        # No number holds in a view that is cut out, so that no loss may read one.
+        "losses": {
+            "grown": config.losses.grown.model_dump() | _LABELS,
+            "gated_crf": config.losses.gated_crf.model_dump(),
+        },
         "augment": config.augment.model_dump() | _VIEWS,
         "optim": config.optim.model_dump() | {"epochs": math.ceil(config.optim.epochs * longer)},
     }
@@ -151,7 +156,9 @@ class CloseUpLabels:
                 continue
             image = case.read()
             views = seen_by(model, closer.study.case(case.id).read())
-            masks, order = _outlined(closer.evidence(gatherer, case, image, views), model.config.losses.grown)
+            evidence = closer.evidence(gatherer, case, image, views)
+            pixels = normalise(image, gatherer.task.image_channels, gatherer.task.window)
+            masks, order = _outlined(evidence, pixels, model.config.losses.grown)
             size = row.shape[2:]
             found = np.array(row, dtype=np.float64)
             for k in np.flatnonzero(better):
@@ -161,11 +168,11 @@ class CloseUpLabels:
 
 
 def _outlined(
-    evidence: Evidence, grown: GrownTerm
+    evidence: Evidence, image: Float[np.ndarray, "*space c"], grown: GrownTerm
 ) -> tuple[Bool[np.ndarray, "k *space"], Float[np.ndarray, "k *space"]]:
     """Masks of the known size, and the place of every pixel in the order in which it would join them."""
     pulls = np.full(len(evidence.order), CLOSE)
-    ranked = scored(evidence, pulls, reach=grown.reach, trust=grown.trust)
+    ranked = scored(evidence, pulls, image=image, reach=grown.reach, trust=grown.trust)
     masks = outlines([ranked])[0]
     order = np.full(masks.shape, FARTHEST, dtype=np.float32)
     for k, mask in enumerate(masks):

@@ -16,6 +16,7 @@ from skimage.morphology import reconstruction
 
 from tallymark.core.projection import project
 from tallymark.engine.evidence import Evidence
+from tallymark.engine.neighbours import neighbours_say
 from tallymark.grow.order import order_of, rank
 from tallymark.grow.together import share
 
@@ -23,6 +24,7 @@ from tallymark.grow.together import share
 _BEYOND = 1e3
 # Share of a growth that may lie apart from the marks: pixels of marks that a coarser grid moved.
 _APART = 0.02
+_FLAT = 2
 # Logits that a step behind a bottleneck costs.
 _BEHIND = 1e-6
 
@@ -49,6 +51,7 @@ def scored(
     evidence: Evidence,
     pulls: Float[np.ndarray, " k"],
     *,
+    image: Float[np.ndarray, "*space c"] | None = None,
     reach: float = 3.0,
     trust: bool = True,
     touching: bool = True,
@@ -61,6 +64,8 @@ def scored(
     Args:
         evidence: of the image.
         pulls: logits that a place in the order of growth is worth, by structure.
+        image: its intensities; in 2-D near pixels that look alike then belong together
+            (:func:`tallymark.engine.neighbours.neighbours_say`). None: pixels are ranked one by one.
         reach: pixels beyond so many times the area, in the order of growth, come after all others.
         trust: marked pixels belong to the mask in any case.
         touching: see :func:`in_touch`.
@@ -83,7 +88,11 @@ def scored(
     each = (-1, *(1,) * evidence.excluded.ndim)
     order = np.where(evidence.grew.reshape(each), evidence.order, 1.0)
     farthest = reach ** (1 / evidence.excluded.ndim)
-    score = evidence.logit + np.reshape(pulls, each) * (1 - order) - _BEYOND * (order > farthest)
+    score = evidence.logit + np.reshape(pulls, each) * (1 - order)
+    if image is not None and evidence.excluded.ndim == _FLAT:
+        believed = np.where(evidence.excluded, -_BEYOND, np.where(evidence.marks & trust, _BEYOND, score))
+        score = score + neighbours_say(believed, image, evidence.least, evidence.most)
+    score = score - _BEYOND * (order > farthest)
     if touching:
         score = np.stack([in_touch(*one) for one in zip(score, evidence.marks, evidence.order, strict=True)])
     return Scored(

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tallymark.data.atomic import write_text
-from tallymark.data.images import Image
+from tallymark.data.images import Image, normalise
 from tallymark.data.study import Case, Study
 from tallymark.data.tables import write_table
 from tallymark.engine.config import GrownTerm, RunConfig
@@ -221,7 +221,16 @@ def _outlined(
 ) -> Iterator[tuple[list[dict[str, object]], Measured]]:
     """Masks, maps and rows of the cases of a group."""
     task = gatherer.task
-    ranked = [scored(evidence, pulls, reach=grown.reach, trust=grown.trust) for _, _, evidence in group]
+    ranked = [
+        scored(
+            evidence,
+            pulls,
+            image=normalise(image, task.image_channels, task.window),
+            reach=grown.reach,
+            trust=grown.trust,
+        )
+        for _, image, evidence in group
+    ]
     for (run, image, evidence), score, masks in zip(group, ranked, outlines(ranked), strict=True):
         judged = estimates(evidence, masks, pulls, grown)
         rows = write_case(folder, image, evidence, masks, score.score, judged, task)
