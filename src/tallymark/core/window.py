@@ -18,7 +18,7 @@ def half_window(radius: int, dimension: int) -> Iterator[tuple[int, ...]]:
 
 
 def overlap(shift: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """The pixels of a tensor (b c *space) that have a neighbour a shift further on, and those neighbours.
+    """The pixels of a tensor (batch, channel, space) that have a neighbour a shift further on, and those neighbours.
 
     Example:
         >>> here, there = overlap((1, -2))
