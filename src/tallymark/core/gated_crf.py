@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tallymark.core.reduce import full_precision, require_same_shape
-from tallymark.core.window import half_window, overlap
-from tallymark.errors import ConfigError, GeometryError
+from tallymark.core.window import bilateral
+from tallymark.errors import ConfigError
 
 
 def gated_crf_loss(
@@ -64,21 +64,14 @@ def gated_crf_loss(
             found=f"radius {radius}, position {position}, intensity {intensity}",
             expected="a radius of at least 1 and deviations > 0",
         )
-    if prob.shape[0] != image.shape[0] or prob.shape[2:] != image.shape[2:]:
-        raise GeometryError("prob and image differ in shape", found=f"{tuple(prob.shape)} and {tuple(image.shape)}")
+    require_same_shape(prob[:, :1], image[:, :1], "prob and image")
     if valid is not None:
         require_same_shape(prob[:, :1], valid, "prob and valid")
     inside = full_precision(prob)
     outside = 1 - inside
     shade = full_precision(image).detach() / intensity
     total = inside.new_zeros(())
-    for shift in half_window(radius, prob.ndim - 2):
-        if any(abs(step) >= length for step, length in zip(shift, prob.shape[2:], strict=True)):
-            continue
-        here, there = overlap(shift)
-        apart = sum(step**2 for step in shift) / position**2
-        unlike = (shade[here] - shade[there]).square().sum(dim=1, keepdim=True)
-        weight = torch.exp(-(unlike + apart) / 2)
+    for here, there, weight, _ in bilateral(shade, radius, position):
         if valid is not None:
             weight = weight * (valid[here] & valid[there])
         total = total + (weight * (inside[here] * outside[there] + outside[here] * inside[there])).sum()

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tallymark.core.reduce import full_precision
-from tallymark.core.window import half_window, overlap
-from tallymark.errors import ConfigError, GeometryError
+from tallymark.core.reduce import full_precision, require_same_shape
+from tallymark.core.window import Pairs, bilateral
+from tallymark.errors import ConfigError
 
 _ROUNDS = 6
 # Steps by which the sizes are met: from the scores themselves, and after every round.
@@ -71,16 +71,16 @@ def heard(
             found=f"strength {strength}, position {position}, intensity {intensity}",
             expected="a strength of at least 0 and deviations > 0",
         )
-    if score.shape[0] != image.shape[0] or score.shape[2:] != image.shape[2:]:
-        raise GeometryError("score and image differ in shape", found=f"{tuple(score.shape)} and {tuple(image.shape)}")
+    require_same_shape(score[:, :1], image[:, :1], "score and image")
     with torch.no_grad():
         own = full_precision(score).clamp(-_SUREST, _SUREST)
         sizes = least.to(own), most.to(own)
         absent = (sizes[1] == 0).reshape(*sizes[1].shape, *(1,) * (score.ndim - 2))
         own = torch.where(absent, _NEVER, own)
         belief, moved = _balanced(own, _start(own, *sizes), *sizes, _FIRST)
-        kernel = _kernel(image.to(own), belief, position, intensity)
-        total = sum(math.exp(-sum(s**2 for s in shift) / (2 * position**2)) for shift, _ in kernel) * 2
+        shade = image.to(own) / _unlike(image.to(own), belief, intensity)
+        kernel = list(bilateral(shade, math.ceil(1.5 * position), position))
+        total = 2 * sum(pairs.alike for pairs in kernel)
         said = torch.zeros_like(own)
         for _ in range(_ROUNDS):
             said = strength / max(total, 1e-12) * _said(belief, kernel)
@@ -112,8 +112,8 @@ def _balanced(own: Tensor, moved: Tensor, least: Tensor, most: Tensor, steps: in
     return belief, moved
 
 
-def _kernel(image: Tensor, belief: Tensor, position: float, intensity: float) -> list[tuple[tuple[int, ...], Tensor]]:
-    """Weights of the pairs a shift apart, for one of each two opposite shifts."""
+def _unlike(image: Tensor, belief: Tensor, intensity: float) -> Tensor:
+    """By how much pixels must differ to be unlike: a share of the deviation of the intensities inside."""
     inside = belief[:, 1:].flatten(2)
     grey = image.flatten(2)
     mass = inside.sum(dim=2).clamp(min=1e-6)
@@ -121,24 +121,14 @@ def _kernel(image: Tensor, belief: Tensor, position: float, intensity: float) ->
     square = torch.einsum("bkn,bcn->bkc", inside, grey.square()) / mass[..., None]
     variance = (square - mean.square()).clamp(min=0).sum(dim=2)
     spread = (intensity**2 * (variance * mass).sum(dim=1) / mass.sum(dim=1)).clamp(min=1e-8)
-    spread = spread.reshape(-1, *(1,) * (image.ndim - 1))
-    found = []
-    for shift in half_window(math.ceil(1.5 * position), image.ndim - 2):
-        if any(abs(step) >= length for step, length in zip(shift, image.shape[2:], strict=True)):
-            continue
-        here, there = overlap(shift)
-        apart = sum(step**2 for step in shift) / position**2
-        unlike = (image[here] - image[there]).square().sum(dim=1, keepdim=True) / spread
-        found.append((shift, torch.exp(-(unlike + apart) / 2)))
-    return found
+    return spread.sqrt().reshape(-1, *(1,) * (image.ndim - 1))
 
 
-def _said(belief: Tensor, kernel: list[tuple[tuple[int, ...], Tensor]]) -> Tensor:
+def _said(belief: Tensor, kernel: list[Pairs]) -> Tensor:
     """For each structure, how much more the neighbours are of it than of none."""
     more = belief[:, 1:] - belief[:, :1]
     said = torch.zeros_like(more)
-    for shift, weight in kernel:
-        here, there = overlap(shift)
+    for here, there, weight, _ in kernel:
         said[here] += weight * more[there]
         said[there] += weight * more[here]
     return said

@@ -14,11 +14,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
-from tallymark.datasets.phantom import Phantom
-from tallymark.datasets.phantom_folder import Written, write_folder
+from tallymark.datasets.phantom_folder import Phantom, require_sides, write_patients
 from tallymark.datasets.scanner import ellipse, field, step
 from tallymark.datasets.seeds import named_rng
-from tallymark.errors import ConfigError
 
 _SMALLEST_SIDE = 32
 # Share of the image that the atrium without veins covers, and how much brighter blood is than the wall of the heart.
@@ -45,10 +43,7 @@ def draw_atrium(seed: object, size: int = 128) -> Phantom:
         >>> bool(0.02 < phantom.masks["atrium"].mean() < 0.2)
         True
     """
-    if size < _SMALLEST_SIDE:
-        raise ConfigError(
-            "the phantom is too small", found=size, expected=f"a side of at least {_SMALLEST_SIDE} pixels"
-        )
+    require_sides((size, size), _SMALLEST_SIDE)
     rng = named_rng("atrium", seed)
     row, column = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     middle = rng.uniform(0.42, 0.56, 2)
@@ -90,15 +85,7 @@ def write_atria(folder: Path | str, count: int, seed: int = 0, *, size: int = 12
         ...     print(sorted(p.name for p in root.rglob("*.png")))
         ['atrium_0000.png', 'atrium_0000_labels.png']
     """
-    if count < 1:
-        raise ConfigError("these phantoms cannot be drawn", found=f"count {count}", expected="count >= 1")
-
-    def drawn(index: int) -> Written:
-        phantom = draw_atrium(f"{seed}/{index}", size)
-        labels = phantom.masks["atrium"].astype(np.uint8)
-        return Written(f"atrium_{index:04d}", f"patient_{index:04d}", phantom.image, labels, "labels")
-
-    return write_folder(folder, map(drawn, range(count)))
+    return write_patients(folder, "atrium", count, lambda index: draw_atrium(f"{seed}/{index}", size))
 
 
 def _bent(rng: np.random.Generator, y: Map, x: Map, radius: float) -> Map:

@@ -13,11 +13,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
-from tallymark.datasets.phantom import Phantom
-from tallymark.datasets.phantom_folder import Written, write_folder
+from tallymark.datasets.phantom_folder import Phantom, require_sides, write_patients
 from tallymark.datasets.scanner import field, ridges, scan, step, wave
 from tallymark.datasets.seeds import named_rng
-from tallymark.errors import ConfigError
 
 _SMALLEST_SIDE = 32
 # Share of fat in the muscle, and of the muscle with its fat in the image: from lean to fatty, from small to large.
@@ -43,10 +41,7 @@ def draw_marbled(seed: object, size: int = 128) -> Phantom:
         >>> bool((masks["fat"] & masks["muscle"]).any()), bool(0.05 < ratio < 0.5)
         (False, True)
     """
-    if size < _SMALLEST_SIDE:
-        raise ConfigError(
-            "the phantom is too small", found=size, expected=f"a side of at least {_SMALLEST_SIDE} pixels"
-        )
+    require_sides((size, size), _SMALLEST_SIDE)
     rng = named_rng("marbled", seed)
     row, column = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     pixel = size / 128
@@ -92,15 +87,7 @@ def write_marbled(folder: Path | str, count: int, seed: int = 0, *, size: int = 
         ...     print(sorted(p.name for p in root.rglob("*.png")))
         ['marbled_0000.png', 'marbled_0000_labels.png']
     """
-    if count < 1:
-        raise ConfigError("these phantoms cannot be drawn", found=f"count {count}", expected="count >= 1")
-
-    def drawn(index: int) -> Written:
-        phantom = draw_marbled(f"{seed}/{index}", size)
-        labels = phantom.masks["fat"] + np.uint8(2) * phantom.masks["muscle"]
-        return Written(f"marbled_{index:04d}", f"patient_{index:04d}", phantom.image, labels, "labels")
-
-    return write_folder(folder, map(drawn, range(count)))
+    return write_patients(folder, "marbled", count, lambda index: draw_marbled(f"{seed}/{index}", size))
 
 
 def _cross_section(

@@ -10,8 +10,7 @@ solve the task.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from tallymark.datasets.phantom_folder import Written, write_folder
+from tallymark.datasets.phantom_folder import Phantom, Written, require_sides, write_folder
 from tallymark.datasets.scanner import ellipse, field, ridges, scan, step, wave
 from tallymark.datasets.seeds import named_rng
 from tallymark.errors import ConfigError
@@ -27,20 +26,6 @@ from tallymark.errors import ConfigError
 # Share of the image that a lesion covers, at the quantiles 0, 1/4, 1/2, 3/4, 1: those of BUSI, less its extremes.
 _SIZE_QUANTILES = (0.006, 0.02, 0.06, 0.13, 0.35)
 _SMALLEST_SIDE = 16
-
-
-@dataclass(frozen=True)
-class Phantom:
-    """One synthetic picture and what lies in it.
-
-    Args:
-        image: grey values 0..255, shape (row, column), or (plane, row, column) for a volume.
-        masks: structure name to mask of the same shape; ``lesion`` may be empty; ``muscle`` is a layer,
-            less the lesion.
-    """
-
-    image: UInt8[np.ndarray, "*space"]
-    masks: Mapping[str, Bool[np.ndarray, "*space"]]
 
 
 def make_phantom(
@@ -79,7 +64,8 @@ def draw_phantom(seed: object, size: int | tuple[int, int] = 128, *, normal: boo
         >>> sorted(masks), bool((masks["lesion"] & masks["muscle"]).any())
         (['lesion', 'muscle'], False)
     """
-    height, width = _checked((size, size) if isinstance(size, int) else size)
+    height, width = (size, size) if isinstance(size, int) else size
+    require_sides((height, width), _SMALLEST_SIDE)
     tissue, lesions, dark, looks = (named_rng(part, seed) for part in ("tissue", "lesions", "dark", f"view {view}"))
     row, column = np.meshgrid((np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij")
     if view:  # the probe was lifted and put back: the tissue lies a few per cent elsewhere and is pressed a little
@@ -119,7 +105,7 @@ def make_phantom_volume(
         >>> volume.shape == mask.shape == (16, 24, 24) and bool(0.005 < mask.mean() < 0.2)
         True
     """
-    shape = (_checked(shape)[0], shape[1], shape[2])
+    require_sides(shape, _SMALLEST_SIDE)
     rng = named_rng("volume", seed)
     plane, row, column = np.meshgrid(*((np.arange(n) + 0.5) / n for n in shape), indexing="ij")
     size = np.exp(rng.uniform(np.log(0.02), np.log(0.12)))
@@ -179,24 +165,15 @@ def write_phantoms(
     def drawn(index: int, patient: int, view: int) -> Written:
         normal = bool(named_rng("normal", seed, patient).random() < normals)
         phantom = draw_phantom(f"{seed}/{patient}", size, normal=normal, view=view)
-        lesion, muscle = phantom.masks["lesion"], phantom.masks["muscle"]
         named = f"phantom_{index:04d}", f"patient_{patient:04d}", phantom.image
         return (
-            Written(*named, lesion, "mask")
+            Written(*named, phantom.masks["lesion"], "mask")
             if structures == 1
-            else Written(*named, lesion + np.uint8(2) * muscle, "labels")
+            else Written(*named, phantom.labels(), "labels")
         )
 
     views = itertools.islice(_patients(seed), count)
     return write_folder(folder, (drawn(index, *view) for index, view in enumerate(views)))
-
-
-def _checked(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if min(shape) < _SMALLEST_SIDE:
-        raise ConfigError(
-            "the phantom is too small", found=shape, expected=f"sides of at least {_SMALLEST_SIDE} pixels"
-        )
-    return shape
 
 
 def _patients(seed: int) -> Iterator[tuple[int, int]]:
