@@ -17,7 +17,8 @@ from tallymark.engine.evidence import Gatherer
 from tallymark.engine.fit import fit
 from tallymark.engine.growers import grower
 from tallymark.engine.model_file import load_model
-from tallymark.engine.pull import USUAL
+from tallymark.engine.outlines import scored
+from tallymark.engine.pull import MIRRORED
 from tallymark.engine.recipes import resolve
 from tallymark.engine.train import train
 from tallymark.errors import ConfigError
@@ -170,17 +171,14 @@ def looked(monkeypatch) -> dict:
     return seen
 
 
-def test_what_grew_from_eroded_marks_stays(study, looked) -> None:
-    train(study, recipe="grow", marks="e8", settings=SETTINGS)
-    assert looked["after"] is looked["before"]
-    assert not list((study / "cache").glob("close*"))
-
-
 def test_labels_of_close_ups_replace_growth_and_hold_the_number_and_the_marks(study, looked, monkeypatch) -> None:
-    # In images as small as these every mark looks as if it had been eroded from its growth.
-    monkeypatch.setattr(
-        "tallymark.engine.close_up_labels.choose_pulls", lambda likenesses, count: np.full(count, USUAL)
-    )
+    pulls: list[tuple[float, ...]] = []
+
+    def noted(evidence, given, **options):
+        pulls.append(tuple(given.tolist()))
+        return scored(evidence, given, **options)
+
+    monkeypatch.setattr("tallymark.engine.close_up_labels.scored", noted)
     run = train(study, recipe="grow", marks="e8", settings=SETTINGS)
     opened = Study.open(study)
     before, after = (np.asarray(looked[name], dtype=float) / 255 for name in ("before", "after"))
@@ -189,6 +187,8 @@ def test_labels_of_close_ups_replace_growth_and_hold_the_number_and_the_marks(st
     for case, row in zip(looked["cases"], after, strict=True):
         number = opened.numbers()[case.id, opened.statistics[0].name].value
         assert row[0, 0].mean() == pytest.approx(number, abs=2e-3)
+    # Growth weighs the more where marks look like what erosion leaves of it.
+    assert {*pulls} == {(MIRRORED,)}
     # They were made by a network that lies in the run, and are used again.
     assert len(list(run.folder.close_ups.glob("close_up-0-*/model.pt"))) == 1
     again = train(study, recipe="grow", marks="e8", settings=SETTINGS, out=study / "again")

@@ -66,7 +66,7 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
         "guesses stand beside few marks": grows and config.data.marked > 0 and _few_marked(study, config),
         "structures exclude each other": config.reads_marks and several,
         "predicted masks exclude each other": scored and several,
-        "close-ups hear their neighbours": grows
+        "all marks are outlined in close-ups that hear their neighbours": grows
         and config.losses.grown.close_ups
         and study.settings.image.dimension == 2
         and config.reads_marks

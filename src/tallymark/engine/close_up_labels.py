@@ -28,13 +28,13 @@ from tallymark.engine.grown import FARTHEST
 from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.outlines import outlines, scored
 from tallymark.engine.predict import best_device
-from tallymark.engine.pull import CLOSE, MIRRORED, choose_pulls
+from tallymark.engine.pull import CLOSE, choose_pulls
 from tallymark.engine.reads import drawn, known_numbers, marks_to_read
 from tallymark.engine.run_folder import RunFolder
 from tallymark.grow.order import order_of, rank
 
 # Raised when labels change: what an older version left is then not used.
-_FORMAT = 3
+_FORMAT = 4
 # Fewer close-ups teach a network nothing that growth did not know.
 FEWEST = 4
 # Of few images there are few steps in an epoch: so many times as many epochs at most.
@@ -85,8 +85,8 @@ class CloseUpLabels:
 
     In the whole image a network has to find a structure before it can outline it. In a close-up it is in the middle and
     of one size, so that little is left to be learned: the same marks and numbers then give better outlines than
-    growth has, and better ones than the network of whole images makes of them by itself. Of eroded marks growth knows
-    more (:mod:`tallymark.engine.pull` tells them), and stays. No mask is read.
+    growth has, and better ones than the network of whole images makes of them by itself. Growth has a say beside it,
+    the more where marks look eroded (:mod:`tallymark.engine.pull`). No mask is read.
 
     Args:
         study: the study.
@@ -114,12 +114,10 @@ class CloseUpLabels:
         way = grower(self.config.losses.grown.model_copy(update={"straight": 0.0}))
         gatherer = Gatherer(self.study, numbers, marks_to_read(self.study, self.config), way, folder)
         read = [case for case, taken in zip(cases, marked, strict=True) if taken]
-        # Of marks that are the inner part of a structure growth knows more than a network that learned from it.
-        pulls = choose_pulls(map(gatherer.likeness, read), len(self.study.structures))
-        better = pulls < MIRRORED
-        closer = close_ups(gatherer, read, folder) if better.any() else None
+        closer = close_ups(gatherer, read, folder)
         if closer is None or len(closer.boxes) < FEWEST:
             return rows
+        pulls = choose_pulls(map(gatherer.likeness, read), len(self.study.structures), CLOSE)
         config = close_up_config(self.config, len(closer.boxes), len(cases))
         run = RunFolder(self.runs / address(closer.study, config, None))
         content = {
@@ -136,7 +134,7 @@ class CloseUpLabels:
             if not run.model_file.exists():
                 fit(closer.study, config, run, resume=run.config_file.exists(), console=self.console)
             model = load_model(run.model_file, device=best_device())
-            write_rows(path, self._rows(cases, rows, gatherer, closer, model, better), rows.shape, np.uint8)
+            write_rows(path, self._rows(cases, rows, gatherer, closer, model, pulls), rows.shape, np.uint8)
             return {}
 
         return stored_array(folder, content_key("close-up-labels", content), build)[0]
@@ -148,7 +146,7 @@ class CloseUpLabels:
         gatherer: Gatherer,
         closer: CloseUps,
         model: Model,
-        better: Bool[np.ndarray, " k"],
+        pulls: Float[np.ndarray, " k"],
     ) -> Iterator[UInt8[np.ndarray, "3 k *size"]]:
         for case, row in zip(cases, rows, strict=True):
             if case.id not in closer.boxes:
@@ -158,20 +156,19 @@ class CloseUpLabels:
             views = seen_by(model, closer.study.case(case.id).read())
             evidence = closer.evidence(gatherer, case, image, views)
             pixels = normalise(image, gatherer.task.image_channels, gatherer.task.window)
-            masks, order = _outlined(evidence, pixels, model.config.losses.grown)
+            masks, order = _outlined(evidence, pixels, pulls, model.config.losses.grown)
             size = row.shape[2:]
             found = np.array(row, dtype=np.float64)
-            for k in np.flatnonzero(better):
+            for k in range(len(pulls)):
                 found[0, k] = 255 * resize_mask_fraction(masks[k], size)
                 found[1, k] = 255 / FARTHEST * resize_image(order[k][..., None], size)[..., 0]
             yield np.rint(found.clip(0, 255)).astype(np.uint8)
 
 
 def _outlined(
-    evidence: Evidence, image: Float[np.ndarray, "*space c"], grown: GrownTerm
+    evidence: Evidence, image: Float[np.ndarray, "*space c"], pulls: Float[np.ndarray, " k"], grown: GrownTerm
 ) -> tuple[Bool[np.ndarray, "k *space"], Float[np.ndarray, "k *space"]]:
     """Masks of the known size, and the place of every pixel in the order in which it would join them."""
-    pulls = np.full(len(evidence.order), CLOSE)
     ranked = scored(evidence, pulls, image=image, reach=grown.reach, trust=grown.trust)
     masks = outlines([ranked])[0]
     order = np.full(masks.shape, FARTHEST, dtype=np.float32)
