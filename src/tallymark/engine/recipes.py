@@ -39,9 +39,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     # holds where growth errs: the number, the marks, and that near pixels which look alike belong together.
     "grow": {
         "losses": {
-            "grown": {"weight": 0.5},
+            "grown": {"weight": 1.0},
             "weak": _MARKS_AND_ZEROS,
-            "size": {"weight": 30.0},
+            "size": _SIZE,
             "gated_crf": {"weight": 0.1},
         }
     },
