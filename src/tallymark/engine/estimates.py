@@ -16,7 +16,9 @@ from tallymark.engine.outlines import outlines, scored
 from tallymark.measure import Overlap
 
 # More logits than any network gives: growth alone ranks.
-ALONE = 1e4
+_ALONE = 1e4
+BLIND = 0.65
+"""Part of their steadiness that networks are worth without a mark, where no marked image tells it."""
 # Below these, a person should look.
 _DISAGREE, _UNSTEADY = 0.5, 0.7
 _BINS = 512
@@ -44,7 +46,11 @@ class Estimate:
 
 
 def estimates(
-    evidence: Evidence, masks: Bool[np.ndarray, "k *space"], pulls: Float[np.ndarray, " k"], grown: GrownTerm
+    evidence: Evidence,
+    masks: Bool[np.ndarray, "k *space"],
+    pulls: Float[np.ndarray, " k"],
+    grown: GrownTerm,
+    blind: Float[np.ndarray, " k"],
 ) -> list[Estimate]:
     """Estimate how good the masks of an image are.
 
@@ -53,23 +59,23 @@ def estimates(
         masks: that were recovered.
         pulls: with which they were ranked, by structure.
         grown: settings of the growth.
+        blind: what steadiness is worth where nothing has grown, by structure; see
+            :func:`tallymark.engine.blind.trust_without_marks`.
     """
-    none = np.zeros(len(masks))
-    growth, networks = (_cut(evidence, pull, grown) for pull in (none + ALONE, none))
-    views = [_cut(replace(evidence, logits=view[None]), pulls, grown) for view in evidence.logits]
+    growth, networks = growth_outline(evidence, grown), networks_outline(evidence, grown)
+    steady = steadiness_of(evidence, pulls, grown)
     found = []
     for k, mask in enumerate(masks):
         agreement, with_growth = (
             Overlap.of(growth[k], other).iou() if evidence.grew[k] else math.nan for other in (networks[k], mask)
         )
-        pairs = [Overlap.of(one[k], other[k]).iou() for one, other in combinations(views, 2)]
-        steadiness = float(np.mean(pairs)) if pairs else math.nan
+        steadiness = float(steady[k])
         reached = not evidence.known[k] or evidence.least[k] <= mask.sum() <= evidence.most[k]
         found.append(
             Estimate(
                 expected_iou=1.0
                 if evidence.most[k] == 0 and not evidence.shared[k]  # an empty mask, which the number confirms
-                else expected_iou(with_growth, Overlap.of(networks[k], mask).iou(), steadiness),
+                else expected_iou(with_growth, Overlap.of(networks[k], mask).iou(), steadiness, float(blind[k])),
                 agreement=agreement,
                 steadiness=steadiness,
                 reached=bool(reached),
@@ -79,29 +85,30 @@ def estimates(
     return found
 
 
-def expected_iou(with_growth: float, with_networks: float, steadiness: float) -> float:
+def expected_iou(with_growth: float, with_networks: float, steadiness: float, blind: float = BLIND) -> float:
     """The overlap with the true mask that is to be expected: nine tenths of the mean overlap with its two sources.
 
-    Growth and networks err in different ways: what they agree on is seldom wrong. Of a mask that has no growth, 85 % of
-    how well the views of the networks agree, or 0.68 where there is one view.
+    Growth and networks err in different ways: what they agree on is seldom wrong. Of a mask that has no growth, a part
+    of how well the views of the networks agree, which is taken as 0.8 where there is one view.
 
     Args:
         with_growth: overlap of the mask with the outline of the growth; NaN where nothing has grown.
         with_networks: with the outline of the networks.
         steadiness: as in :class:`Estimate`.
+        blind: that part, in [0, 1].
 
     Returns:
         In [0, 1].
 
-    Source: ours. The two constants were fixed once, on breast ultrasound and nuclei; docs/results/recover.md says how
-        far the rule is off.
+    Source: ours. The constants were fixed once, on breast ultrasound and nuclei; docs/results/recover.md says how far
+        the rule is off.
 
     Example:
-        >>> expected_iou(0.8, 0.7, 0.9), expected_iou(math.nan, 1.0, 0.8)
-        (0.675, 0.68)
+        >>> expected_iou(0.8, 0.7, 0.9), round(expected_iou(math.nan, 1.0, 0.8, blind=0.5), 2)
+        (0.675, 0.4)
     """
     if math.isnan(with_growth):
-        return 0.85 * (0.8 if math.isnan(steadiness) else steadiness)
+        return blind * (0.8 if math.isnan(steadiness) else steadiness)
     return 0.9 * (with_growth + with_networks) / 2
 
 
@@ -153,6 +160,25 @@ def probability(
         surer = float((counts[0] * soft).sum()) / count > inside
         cold, warm = (math.log(temperature), warm) if surer else (cold, math.log(temperature))
     return np.asarray(_sigmoid(offset / temperature + shifted(temperature)), dtype=np.float32)
+
+
+def growth_outline(evidence: Evidence, grown: GrownTerm) -> Bool[np.ndarray, "k *space"]:
+    """The outline of the growth, of the known size."""
+    return _cut(evidence, np.full(len(evidence.marks), _ALONE), grown)
+
+
+def networks_outline(evidence: Evidence, grown: GrownTerm) -> Bool[np.ndarray, "k *space"]:
+    """The outline of the networks, of the known size."""
+    return _cut(evidence, np.zeros(len(evidence.marks)), grown)
+
+
+def steadiness_of(evidence: Evidence, pulls: Float[np.ndarray, " k"], grown: GrownTerm) -> Float[np.ndarray, " k"]:
+    """As in :class:`Estimate`, by structure; NaN where there is one view."""
+    views = [_cut(replace(evidence, logits=view[None]), pulls, grown) for view in evidence.logits]
+    pairs = [
+        [Overlap.of(*both).iou() for both in zip(one, other, strict=True)] for one, other in combinations(views, 2)
+    ]
+    return np.mean(pairs, axis=0) if pairs else np.full(len(evidence.marks), np.nan)
 
 
 def _cut(evidence: Evidence, pulls: Float[np.ndarray, " k"], grown: GrownTerm) -> Bool[np.ndarray, "k *space"]:

@@ -20,6 +20,7 @@ from tallymark.data.atomic import write_text
 from tallymark.data.images import Image, normalise
 from tallymark.data.study import Case, Study
 from tallymark.data.tables import write_table
+from tallymark.engine.blind import trust_without_marks
 from tallymark.engine.config import GrownTerm, RunConfig
 from tallymark.engine.cross_fit import FoldRun, plan
 from tallymark.engine.estimates import estimates
@@ -42,13 +43,15 @@ from tallymark.engine.recovered import (
 )
 from tallymark.engine.recovery_check import Check, check_recovered
 from tallymark.engine.shared_sizes import SharedSizes
-from tallymark.engine.sights import Sight, sights
+from tallymark.engine.sights import NOTHING, Sight, Sights, sights
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
 from tallymark.measure.groups import weight
 from tallymark.measure.sizes import tells_size
 
 _Item = TypeVar("_Item")
+# Marked images tell how far networks can be trusted without a mark; so many are enough.
+_COMPARED = 48
 
 
 @dataclass(frozen=True)
@@ -161,16 +164,17 @@ def recover(
         say("growing the marks, and weighing that against the networks")
         likenesses = (gatherer.likeness(case) for case in _tracked(study.cases, len(study.cases), console))
         # What has grown and is seen whole all the same lacks the mark or the number of another structure.
-        close = any(sight.closer is not None for sight in seen.values())
+        close = any(sight.closer is not None for sight in seen.best.values())
         pulls = choose_pulls(likenesses, k, CLOSE if close else USUAL)
     else:
         pulls = np.full(k, float(pull))
+    blind = trust_without_marks(_compared(study.cases, seen, gatherer), k, config.losses.grown)
     say("outlining")
     rows, measured, together = [], [], []
-    groups = _by_group(study.cases, seen, gatherer, shared)
+    groups = _by_group(study.cases, seen.best, gatherer, shared)
     for group in _tracked(groups, len({case.group for case in study.cases}), console):
         parts = []
-        for outlined, own in _outlined(group, pulls, config.losses.grown, gatherer, folder):
+        for outlined, own in _outlined(group, pulls, blind, config.losses.grown, gatherer, folder):
             rows += outlined
             measured += number_rows(own, gatherer.numbers, gatherer.task)
             parts.append(own)
@@ -196,6 +200,20 @@ def _tracked(items: Iterable[_Item], count: int, console: Console | None) -> Ite
     return track(items, "working", count, console=console, transient=True)
 
 
+def _compared(cases: Sequence[Case], seen: Sights, gatherer: Gatherer) -> Iterator[Evidence]:
+    """What networks of whole images see of some marked images, where others may show what is not marked there."""
+    marked, lacking = [], False
+    for case in cases:
+        grown = gatherer.grown(case)
+        grew = [not np.isnan(order).any() for order in grown.order]
+        lacking |= any(not there and share != NOTHING for there, share in zip(grew, grown.shares, strict=True))
+        if any(grew) and case.id in seen.whole:
+            marked.append(case)
+    if lacking:
+        for case in marked[:: math.ceil(len(marked) / _COMPARED) or 1]:
+            yield seen.whole[case.id].evidence(gatherer, case, case.read())
+
+
 def _by_group(
     cases: Sequence[Case], seen: Mapping[str, Sight], gatherer: Gatherer, shared: SharedSizes
 ) -> Iterator[list[tuple[FoldRun, Image, Evidence]]]:
@@ -215,6 +233,7 @@ def _by_group(
 def _outlined(
     group: Sequence[tuple[FoldRun, Image, Evidence]],
     pulls: Float[np.ndarray, " k"],
+    blind: Float[np.ndarray, " k"],
     grown: GrownTerm,
     gatherer: Gatherer,
     folder: RecoveredFolder,
@@ -232,7 +251,7 @@ def _outlined(
         for _, image, evidence in group
     ]
     for (run, image, evidence), score, masks in zip(group, ranked, outlines(ranked), strict=True):
-        judged = estimates(evidence, masks, pulls, grown)
+        judged = estimates(evidence, masks, pulls, grown, blind)
         rows = write_case(folder, image, evidence, masks, score.score, judged, task)
         case = evidence.case
         named = dict(zip(task.structures, masks, strict=True))

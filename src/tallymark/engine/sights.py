@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -20,7 +21,8 @@ from tallymark.engine.evidence import Evidence, Gatherer
 from tallymark.engine.model_file import Model
 from tallymark.engine.views import BEYOND
 
-_NOTHING = (0.0, 0.0)
+NOTHING = (0.0, 0.0)
+"""The share of an image that is known to show nothing of a structure, least and most."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,18 @@ class Sight:
         return gatherer.gather(case, image, np.stack([upsample_probability(view, image.space) for view in views]))
 
 
+class Sights(NamedTuple):
+    """Who sees which image.
+
+    Attributes:
+        best: of every image, by its id.
+        whole: networks of whole images, by the id of every image; empty where none was needed.
+    """
+
+    best: Mapping[str, Sight]
+    whole: Mapping[str, Sight]
+
+
 def sights(
     study: Study,
     config: RunConfig,
@@ -57,7 +71,7 @@ def sights(
     kept: Path,
     say: Callable[[str], None],
     console: Console | None,
-) -> Mapping[str, Sight]:
+) -> Sights:
     """Train what is needed to see every image of a study by a network that has not learned from its group.
 
     Args:
@@ -68,21 +82,19 @@ def sights(
         kept: where close-ups are kept.
         say: tells the user what is done.
         console: where progress of a training is shown; None: nowhere.
-
-    Returns:
-        By case id.
     """
     folds, runs = len(planned), planned[0].folder.root.parent
     closer = close_ups(gatherer, study.cases, kept) if config.losses.grown.close_ups else None
     cases = ((run, case) for run in planned for case in run.cases)
-    found = {case.id: Sight(run, None, None) for run, case in cases if set(gatherer.shares(case)) == {_NOTHING}}
+    found = {case.id: Sight(run, None, None) for run, case in cases if set(gatherer.shares(case)) == {NOTHING}}
     if closer is not None and len(closer.boxes) >= FEWEST and len({c.group for c in closer.study.cases}) >= folds:
         near = close_up_config(config, len(closer.boxes), len(closer.boxes))
         say(f"close-ups of {len(closer.boxes)} of {len(study.cases)} images")
         found |= _trained(closer.study, plan(closer.study, near, folds, runs), closer, say, console)
-    if any(case.id not in found for case in study.cases):
-        found = _trained(study, planned, None, say, console) | found
-    return found
+    if all(case.id in found for case in study.cases):
+        return Sights(found, {})
+    whole = _trained(study, planned, None, say, console)
+    return Sights(whole | found, whole)
 
 
 def _trained(
