@@ -58,7 +58,7 @@ def recover(
     for words, count in (
         ("to look at", summary["to_look_at"]),
         ("without a number: the networks' own outline", summary["without_number"]),
-        ("without a mark: the networks alone, which may expect far too much", summary["without_marks"]),
+        ("without a mark: the networks alone, and a rough expectation", summary["without_marks"]),
         ("whose number could not be reached", summary["number_not_reached"]),
     ):
         if count:
