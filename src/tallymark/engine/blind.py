@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from tallymark.engine.config import GrownTerm
-from tallymark.engine.estimates import BLIND, growth_outline, networks_outline, steadiness_of
+from tallymark.engine.estimates import BLIND, growth_outline, networks_outline, overlaps, steadiness_of
 from tallymark.engine.evidence import Evidence
-from tallymark.measure import Overlap
 
 # Fewer images say too little of all the others.
 _FEWEST = 4
@@ -41,8 +40,7 @@ def trust_without_marks(evidences: Iterable[Evidence], structures: int, grown: G
         if not told.any():
             continue
         blind = replace(evidence, order=np.full_like(evidence.order, np.nan), marks=np.zeros_like(evidence.marks))
-        grew, seen = growth_outline(evidence, grown), networks_outline(blind, grown)
-        both = np.array([Overlap.of(one, other).iou() for one, other in zip(grew, seen, strict=True)])
+        both = overlaps(growth_outline(evidence, grown), networks_outline(blind, grown))
         overlap.append(np.where(told, both, np.nan))
         steady.append(np.where(told, steadiness_of(blind, np.zeros(structures), grown), np.nan))
     found = np.full(structures, BLIND)

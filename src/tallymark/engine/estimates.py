@@ -175,10 +175,13 @@ def networks_outline(evidence: Evidence, grown: GrownTerm) -> Bool[np.ndarray, "
 def steadiness_of(evidence: Evidence, pulls: Float[np.ndarray, " k"], grown: GrownTerm) -> Float[np.ndarray, " k"]:
     """As in :class:`Estimate`, by structure; NaN where there is one view."""
     views = [_cut(replace(evidence, logits=view[None]), pulls, grown) for view in evidence.logits]
-    pairs = [
-        [Overlap.of(*both).iou() for both in zip(one, other, strict=True)] for one, other in combinations(views, 2)
-    ]
+    pairs = [overlaps(one, other) for one, other in combinations(views, 2)]
     return np.mean(pairs, axis=0) if pairs else np.full(len(evidence.marks), np.nan)
+
+
+def overlaps(one: Bool[np.ndarray, "k *space"], other: Bool[np.ndarray, "k *space"]) -> Float[np.ndarray, " k"]:
+    """Overlap (IoU) of the masks of each structure."""
+    return np.array([Overlap.of(*both).iou() for both in zip(one, other, strict=True)])
 
 
 def _cut(evidence: Evidence, pulls: Float[np.ndarray, " k"], grown: GrownTerm) -> Bool[np.ndarray, "k *space"]:

@@ -203,11 +203,11 @@ def _tracked(items: Iterable[_Item], count: int, console: Console | None) -> Ite
 def _compared(cases: Sequence[Case], seen: Sights, gatherer: Gatherer) -> Iterator[Evidence]:
     """What networks of whole images see of some marked images, where others may show what is not marked there."""
     marked, lacking = [], False
-    for case in cases:
+    for case in cases if seen.whole else ():
         grown = gatherer.grown(case)
         grew = [not np.isnan(order).any() for order in grown.order]
         lacking |= any(not there and share != NOTHING for there, share in zip(grew, grown.shares, strict=True))
-        if any(grew) and case.id in seen.whole:
+        if any(grew):
             marked.append(case)
     if lacking:
         for case in marked[:: math.ceil(len(marked) / _COMPARED) or 1]:
