@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Page, Route
 
 from browsing import LAPTOP, TABLET, Marker, Server, labels, marking, shown_case, visiting
 from marking_study import make_study, volume_study
@@ -40,6 +40,23 @@ class Device:
         x, y = self.marker.at(*point)
         event = {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "pointerType": "pen", "clickCount": 1}
         self.devtools.send("Input.dispatchMouseEvent", event)
+
+
+class Holding:
+    """Keeps requests without an answer until they are let go; interception stays, since ending it loses some."""
+
+    def __init__(self, page: Page, pattern: str) -> None:
+        self.held: list[Route] = []
+        self.holds = True
+        page.route(pattern, self._route)
+
+    def _route(self, route: Route) -> None:
+        self.held.append(route) if self.holds else route.continue_()
+
+    def let_go(self) -> None:
+        self.holds = False
+        for route in self.held:
+            route.continue_()
 
 
 class TestTurns:
@@ -291,19 +308,36 @@ def test_the_help_names_every_key(browser: Browser, served: tuple[Study, Server,
 
 
 def test_the_next_image_does_not_wait_for_the_answer_of_what_comes_after(marker: Marker) -> None:
-    asked: list[Route] = []
-    marker.page.route("**/api/next", lambda route: asked.append(route))
+    holding = Holding(marker.page, "**/api/next")
     seen = [marker.shown]
     for _ in range(4):  # five were named at first, and more are asked for below three
         marker.next()
         seen.append(marker.shown)
-    assert asked
+    assert holding.held
     assert len(set(seen)) == len(seen)
-    for route in asked:
-        route.continue_()
-    marker.page.unroute("**/api/next")
+    holding.let_go()
     marker.next()
     assert marker.shown not in seen
+
+
+def test_a_connection_that_fell_silent_is_given_up_and_the_page_goes_on(marker: Marker) -> None:
+    page = marker.page
+    page.wait_for_load_state("networkidle")
+    page.clock.install()
+    silent = Holding(page, "**/api/**")
+    while page.locator("body").get_attribute("data-ready"):  # they are in memory, and need no server
+        marker.next()
+    left = marker.shown
+    marker.key("Space", "Space", "n")
+    page.wait_for_selector(".said:has-text('the next image is still being loaded')")
+    assert silent.held
+    assert marker.shown == left
+    page.clock.fast_forward(61_000)
+    page.wait_for_selector("#notes .warning:has-text('the server does not answer')")
+    assert page.locator("#notes", has_text="nothing here").count() == 0
+    silent.let_go()
+    marker.next()
+    marker.wait_saved()
 
 
 def test_a_preset_and_what_is_inverted_stay_for_the_next_images(marker: Marker) -> None:

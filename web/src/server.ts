@@ -12,20 +12,49 @@ export class Refused extends Error {
   }
 }
 
+// So long without a byte, and a connection is taken for dead: a laptop that slept leaves such behind.
+const QUIET_MS = 60_000;
+
 let session: Session | null = null;
 
-async function ask(path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+/** As fetch, but it fails when nothing comes any more, at the first byte or at a later one. */
+async function fetchAlive(path: string, options: RequestInit): Promise<Response> {
+  const given = new AbortController();
+  const up = () => given.abort(new Refused(0, "the server does not answer"));
+  let timer = setTimeout(up, QUIET_MS);
+  const stop = () => clearTimeout(timer);
+  const heard = () => {
+    stop();
+    timer = setTimeout(up, QUIET_MS);
+  };
+  try {
+    const response = await fetch(path, { ...options, signal: given.signal });
+    heard();
+    const watched = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, passed) {
+        heard();
+        passed.enqueue(chunk);
+      },
+      flush: stop,
+    });
+    if (!response.body) stop();
+    return new Response(response.body?.pipeThrough(watched), response);
+  } catch (error) {
+    stop();
+    throw error instanceof Refused ? error : new Refused(0, "the server does not answer");
+  }
+}
+
+async function ask(path: string, body?: unknown): Promise<Response> {
   const headers: Record<string, string> = {};
-  const options: RequestInit = { headers, signal, credentials: "same-origin", redirect: "error" };
+  const options: RequestInit = { headers, credentials: "same-origin", redirect: "error" };
   if (body !== undefined) {
     headers["content-type"] = "application/json";
     if (session) headers["x-tallymark-csrf"] = session.csrf;
     options.method = "POST";
     options.body = JSON.stringify(body);
   }
-  const response = await fetch(path, options).catch(() => {
-    throw new Refused(0, "the server does not answer");
-  });
+  const response = await fetchAlive(path, options);
   if (!response.ok) {
     const said = (await response.json().catch(() => ({}))) as { error?: string; door?: string };
     throw new Refused(response.status, said.error ?? `the server answered ${response.status}`, said.door);

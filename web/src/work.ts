@@ -124,6 +124,7 @@ export class Work {
 
   /** Turn from marking to reviewing what others marked, and back. */
   async review(wanted: boolean): Promise<void> {
+    if (this.busy()) return;
     this.settle();
     if (this.current) this.cache.forget(this.current.key); // it was fetched before it was marked
     this.reviewing = wanted;
@@ -209,7 +210,7 @@ export class Work {
   }
 
   nothingHere(): void {
-    if (!this.current) return;
+    if (!this.current || this.busy()) return;
     if (!this.current.layer.nothing) {
       const event = this.event({ kind: "nothing" as const });
       this.current.layer.add({ id: event.id, kind: "nothing", structure: 0, order: 0, retracted: 0 });
@@ -240,9 +241,15 @@ export class Work {
     this.changed();
   }
 
+  /** Whether the image on the screen was left already: what is asked for then would befall the wrong one. */
+  private busy(): boolean {
+    if (this.turning) this.say("the next image is still being loaded");
+    return this.turning;
+  }
+
   /** One turn at a time; what goes wrong is said on the page. */
   private async turn(act: () => Promise<void>): Promise<void> {
-    if (this.turning) return;
+    if (this.busy()) return;
     this.turning = true;
     try {
       await act();
