@@ -18,7 +18,6 @@ import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import label
 
 from tallymark.data.images import read_image, read_mask
 from tallymark.data.marks import EXCLUDED
@@ -29,7 +28,7 @@ from tallymark.datasets.pairs import import_pairs, parse_codes, parse_ratio
 from tallymark.datasets.weaken import weaken
 from tallymark.engine import cross_fit
 from tallymark.engine.evidence import sizes_of
-from tallymark.engine.outlines import Scored, in_touch, outlines
+from tallymark.engine.outlines import Scored, outlines
 from tallymark.engine.pull import CLOSE, MIRRORED, USUAL, choose_pulls, likeness_of_marks
 from tallymark.engine.recover import recover
 from tallymark.engine.task import study_task
@@ -330,25 +329,6 @@ def test_growth_weighs_more_where_marks_mirror_their_structure(recovered) -> Non
     # All that has grown is seen in close-ups.
     assert recovery.pulls["lesion"] in (CLOSE, MIRRORED)
     assert study.structures == tuple(recovery.pulls)
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10**6), count=st.integers(2, 60))
-def test_every_piece_of_a_mask_holds_a_mark_where_its_growth_is_in_one_piece(seed, count) -> None:
-    rng = np.random.default_rng(seed)
-    marks = np.zeros((9, 10), dtype=bool)
-    marks[4, 4] = marks[1, 8] = True
-    score = rng.normal(size=marks.shape).astype(np.float32)
-    order = np.full(marks.shape, 2.0)
-    order[4, 3:7] = order[1, 7:9] = 0.5
-    touching = in_touch(score, marks, order)
-    size = np.full(1, float(count))
-    mask = outlines([Scored(touching[None], size, size, marks[None], ~marks[None] & marks)])[0][0]
-    pieces, found = label(mask, np.ones((3, 3)))
-    assert mask.sum() == count
-    assert set(pieces[marks]) == set(range(1, found + 1))
-    order[8, 0] = 0.5  # a piece of growth without a mark: the structure may have several
-    assert np.array_equal(in_touch(score, marks, order), score)
 
 
 def test_numbers_alone_give_masks_of_exactly_their_size(study: Path, tmp_path: Path) -> None:

@@ -162,6 +162,11 @@ class Study:
         return self.settings.structures
 
     @property
+    def wholes(self) -> tuple[tuple[str, str], ...]:
+        """Structures that make up one whole, in pairs: those that a ratio divides."""
+        return tuple(dict.fromkeys(each.parts for each in self.statistics if each.parts is not None))
+
+    @property
     def statistics(self) -> tuple[Statistic, ...]:
         """What the numbers mean."""
         return self.settings.statistics

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -174,9 +173,26 @@ def networks_outline(evidence: Evidence, grown: GrownTerm) -> Bool[np.ndarray, "
 
 def steadiness_of(evidence: Evidence, pulls: Float[np.ndarray, " k"], grown: GrownTerm) -> Float[np.ndarray, " k"]:
     """As in :class:`Estimate`, by structure; NaN where there is one view."""
-    views = [_cut(replace(evidence, logits=view[None]), pulls, grown) for view in evidence.logits]
-    pairs = [overlaps(one, other) for one, other in combinations(views, 2)]
-    return np.mean(pairs, axis=0) if pairs else np.full(len(evidence.marks), np.nan)
+    views = np.stack([_cut(replace(evidence, logits=view[None]), pulls, grown) for view in evidence.logits])
+    return np.array([_mean_overlap(views[:, k].reshape(len(views), -1)) for k in range(views.shape[1])])
+
+
+def _mean_overlap(masks: Bool[np.ndarray, "v n"]) -> float:
+    """Mean IoU of all pairs of some masks, 1 where both are empty; NaN of a single one.
+
+    Example:
+        >>> round(_mean_overlap(np.array([[True, True, False], [True, False, False], [True, True, True]])), 6)
+        0.5
+    """
+    if len(masks) < 2:
+        return math.nan
+    # A product of matrices counts what all pairs have in common; pixels of none add nothing.
+    flat = masks[:, masks.any(axis=0)].astype(np.float32)
+    both = (flat @ flat.T).astype(np.float64)
+    sizes = both.diagonal()
+    either = sizes[:, None] + sizes - both
+    pairs = np.triu_indices(len(masks), 1)
+    return float(np.where(either == 0, 1.0, both / np.maximum(either, 1))[pairs].mean())
 
 
 def overlaps(one: Bool[np.ndarray, "k *space"], other: Bool[np.ndarray, "k *space"]) -> Float[np.ndarray, " k"]:

@@ -122,7 +122,8 @@ class Gatherer:
             "settings": study.settings.model_dump(mode="json", exclude={"name", "format", "split"}),
             "cost": grower.key,
         }
-        self.key = content_key("growth", content)
+        # Named only where there are any, so that what others keep stays valid.
+        self.key = content_key("growth", content | ({"wholes": study.wholes} if study.wholes else {}))
         self._folder = folder / self.key
 
     def grown(self, case: Case) -> GrownCase:

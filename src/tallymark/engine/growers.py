@@ -27,6 +27,7 @@ class _Grow(Protocol):
         spacing: Sequence[float],
         *,
         excluded: Mapping[str, Bool[np.ndarray, "*space"]],
+        wholes: Sequence[tuple[str, str]],
     ) -> dict[str, Growth]: ...
 
 
@@ -99,6 +100,7 @@ def _each_alone(
     spacing: Sequence[float],
     *,
     excluded: Mapping[str, Bool[np.ndarray, "*space"]],
+    wholes: Sequence[tuple[str, str]],
     network: PromptableNetwork,
     trust: bool,
 ) -> dict[str, Growth]:

@@ -108,6 +108,8 @@ def grown_at(
         "cost": grower.key,
     }
     # What only some studies have is named where it is there, so that caches of the others stay valid.
+    if study.wholes:
+        content["wholes"] = study.wholes
     if any(divided):
         content["ratios"] = divided
     if any(share is not None and share[0] < share[1] for of_case in areas for share in of_case):
@@ -187,10 +189,11 @@ def growths_of(
         for name, share in zip(study.structures, shares, strict=True)
     }
     excluded = {name: marks.get(EXCLUDED, nothing) for name in study.structures}
-    growths = grower.grow(own, areas, image, edges, excluded=excluded)
+    growths = grower.grow(own, areas, image, edges, excluded=excluded, wholes=study.wholes)
     if grower.straight is None or not any(growth.mask.any() for growth in growths.values()):
         return Growths(growths, {})
-    return Growths(growths, grower.straight.grow(own, areas, image, edges, excluded=excluded))
+    straight = grower.straight.grow(own, areas, image, edges, excluded=excluded, wholes=study.wholes)
+    return Growths(growths, straight)
 
 
 def _rows(

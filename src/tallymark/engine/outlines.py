@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.ndimage import label
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import dijkstra
-from skimage.morphology import reconstruction
 
 from tallymark.core.projection import project
 from tallymark.engine.evidence import Evidence
 from tallymark.engine.neighbours import neighbours_say
+from tallymark.engine.pieces import STREWN, in_large_pieces, in_touch
 from tallymark.grow.order import order_of, rank
 from tallymark.grow.together import share
 
 # Out of the reach of any logit, but still in the order of the scores.
 _BEYOND = 1e3
-# Share of a growth that may lie apart from the marks: pixels of marks that a coarser grid moved.
-_APART = 0.02
 _FLAT = 2
-# Logits that a step behind a bottleneck costs.
-_BEHIND = 1e-6
 
 
 class Scored(NamedTuple):
@@ -55,6 +47,7 @@ def scored(
     reach: float = 3.0,
     trust: bool = True,
     touching: bool = True,
+    large: float = STREWN,
 ) -> Scored:
     """Rank the pixels of an image by networks and growth together: ``logit + pull * (1 - order)``.
 
@@ -68,7 +61,8 @@ def scored(
             (:func:`tallymark.engine.neighbours.neighbours_say`). None: pixels are ranked one by one.
         reach: pixels beyond so many times the area, in the order of growth, come after all others.
         trust: marked pixels belong to the mask in any case.
-        touching: see :func:`in_touch`.
+        touching: masks hold together, with their marks or with their large pieces (:mod:`tallymark.engine.pieces`).
+        large: how large, of a structure without marks.
 
     Example:
         >>> from pathlib import Path
@@ -93,77 +87,27 @@ def scored(
         believed = np.where(evidence.excluded, -_BEYOND, np.where(evidence.marks & trust, _BEYOND, score))
         score = score + neighbours_say(believed, image, evidence.least, evidence.most)
     score = score - _BEYOND * (order > farthest)
-    if touching:
-        score = np.stack([in_touch(*one) for one in zip(score, evidence.marks, evidence.order, strict=True)])
-    return Scored(
+    ranked = Scored(
         score.astype(np.float64),
         evidence.least,
         evidence.most,
         forced=evidence.marks if trust else np.zeros_like(evidence.marks),
         barred=np.broadcast_to(evidence.excluded, evidence.marks.shape),
     )
+    return _held_together(ranked, evidence, large) if touching else ranked
 
 
-def in_touch(
-    score: Float[np.ndarray, "*space"], marks: Bool[np.ndarray, "*space"], order: Float[np.ndarray, "*space"]
-) -> Float[np.ndarray, "*space"]:
-    """Scores after which a mask keeps in touch with its marks, where its growth does.
-
-    A pixel has no higher score than the best path from a mark to it has at its worst, so that every piece of a mask, of
-    whatever size, holds a mark. Where the growth itself has found pieces without one, scores stay as they are.
-
-    Args:
-        score: of one structure.
-        marks: of the structure.
-        order: places in the order of growth; NaN throughout where nothing has grown.
-
-    Source: the widest path, by grey-scale reconstruction from the marks (Vincent 1993, doi 10.1109/83.217222).
-
-    Example:
-        >>> marks, order = np.array([[False, True, False, False, False]]), np.array([[2.0, 0.5, 0.9, 3.0, 3.0]])
-        >>> in_touch(np.array([[1.0, 0.0, 2.0, -3.0, 5.0]]), marks, order).round(1)
-        array([[ 1.,  5.,  2., -3., -3.]])
-    """
-    if not marks.any() or not _one_piece(order < 1, marks):
-        return score
-    top = score.max()
-    ceiling = np.where(marks, top, score).astype(np.float64)
-    reached = reconstruction(np.where(marks, top, score.min()), ceiling, footprint=np.ones((3,) * score.ndim))
-    return np.asarray(reached - _BEHIND * _steps_behind(reached, ceiling))
-
-
-def _steps_behind(
-    reached: Float[np.ndarray, "*space"], ceiling: Float[np.ndarray, "*space"]
-) -> Float[np.ndarray, "*space"]:
-    """How many steps a pixel lies behind the bottleneck that gives it its score; 0 where it is none's.
-
-    Pixels behind one bottleneck have one score. They join in the order of their steps from it: in any other, some would
-    come before those that lead to them.
-    """
-    behind = ceiling > reached
-    number = np.cumsum(behind).reshape(behind.shape) * behind  # from 1; 0 is where all paths begin
-    one, other = [], []
-    for shift in itertools.product((-1, 0, 1), repeat=behind.ndim):
-        here, there = (
-            tuple(slice(max(0, sign * s), n + min(0, sign * s)) for s, n in zip(shift, behind.shape, strict=True))
-            for sign in (1, -1)
+def _held_together(ranked: Scored, evidence: Evidence, large: float) -> Scored:
+    marked = evidence.marks.reshape(len(evidence.marks), -1).any(axis=1)
+    guessed = ~marked & evidence.known
+    first = _alone(ranked) if guessed.any() else ranked.forced
+    held = [
+        in_large_pieces(score, mask, large) if alone else in_touch(score, marks, order)
+        for score, mask, alone, marks, order in zip(
+            ranked.score, first, guessed, evidence.marks, evidence.order, strict=True
         )
-        # A step leads from a pixel that is not behind, or from another behind the same bottleneck.
-        leads = behind[here] & (reached[there] >= reached[here]) & (any(shift))
-        one.append(number[there][leads])
-        other.append(number[here][leads])
-    ends = np.concatenate(one), np.concatenate(other)
-    graph = coo_array((np.ones(len(ends[0])), ends), shape=(int(behind.sum()) + 1,) * 2).tocsr()
-    steps = dijkstra(graph, indices=0, unweighted=True)
-    steps[~np.isfinite(steps)] = len(steps)
-    return np.asarray(steps[number])
-
-
-def _one_piece(growth: Bool[np.ndarray, "*space"], marks: Bool[np.ndarray, "*space"]) -> bool:
-    """Whether a growth, up to a few pixels, holds together with the marks."""
-    pieces, _ = label(growth | marks, np.ones((3,) * marks.ndim))
-    apart = growth & ~np.isin(pieces, np.unique(pieces[marks]))
-    return bool(growth.any() and apart.sum() <= _APART * growth.sum())
+    ]
+    return ranked._replace(score=np.stack(held))
 
 
 def outlines(cases: Sequence[Scored]) -> list[Bool[np.ndarray, "k *space"]]:

@@ -28,6 +28,7 @@ from tallymark.engine.evidence import Evidence, Gatherer
 from tallymark.engine.growers import grower
 from tallymark.engine.known_size import require_sizes
 from tallymark.engine.outlines import outlines, scored
+from tallymark.engine.pieces import COMPACT, STREWN
 from tallymark.engine.predict import Request, numbers_of
 from tallymark.engine.pull import CLOSE, USUAL, choose_pulls
 from tallymark.engine.reads import known_group_numbers, known_numbers, mark_set
@@ -160,21 +161,23 @@ def recover(
             console.print(words, highlight=False, markup=False)
 
     seen = sights(study, config, planned, gatherer, folder.close_ups, say, console)
+    # What was marked is in one place: networks of close-ups see it.
+    close = any(sight.closer is not None for sight in seen.best.values())
     if pull is None:
         say("growing the marks, and weighing that against the networks")
         likenesses = (gatherer.likeness(case) for case in _tracked(study.cases, len(study.cases), console))
         # What has grown and is seen whole all the same lacks the mark or the number of another structure.
-        close = any(sight.closer is not None for sight in seen.best.values())
         pulls = choose_pulls(likenesses, k, CLOSE if close else USUAL)
     else:
         pulls = np.full(k, float(pull))
     blind = trust_without_marks(_compared(study.cases, seen, gatherer), k, config.losses.grown)
+    large = COMPACT if close else STREWN
     say("outlining")
     rows, measured, together = [], [], []
     groups = _by_group(study.cases, seen.best, gatherer, shared)
     for group in _tracked(groups, len({case.group for case in study.cases}), console):
         parts = []
-        for outlined, own in _outlined(group, pulls, blind, config.losses.grown, gatherer, folder):
+        for outlined, own in _outlined(group, pulls, blind, large, config.losses.grown, gatherer, folder):
             rows += outlined
             measured += number_rows(own, gatherer.numbers, gatherer.task)
             parts.append(own)
@@ -234,6 +237,7 @@ def _outlined(
     group: Sequence[tuple[FoldRun, Image, Evidence]],
     pulls: Float[np.ndarray, " k"],
     blind: Float[np.ndarray, " k"],
+    large: float,
     grown: GrownTerm,
     gatherer: Gatherer,
     folder: RecoveredFolder,
@@ -247,6 +251,7 @@ def _outlined(
             image=normalise(image, task.image_channels, task.window),
             reach=grown.reach,
             trust=grown.trust,
+            large=large,
         )
         for _, image, evidence in group
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -12,6 +13,9 @@ from tallymark.errors import GeometryError, StudyError
 from tallymark.grow.area import Area, AreaLike
 from tallymark.grow.growth import Growth, confidence, grow
 from tallymark.grow.order import order_of, rank
+from tallymark.grow.parts import divide, looks_apart
+
+_T = TypeVar("_T")
 
 
 def grow_together(
@@ -22,12 +26,16 @@ def grow_together(
     cost: str = "auto",
     *,
     excluded: Mapping[str, Bool[np.ndarray, "*space"]] | None = None,
+    wholes: Sequence[tuple[str, str]] = (),
     trust: bool = True,
 ) -> dict[str, Growth]:
     """Grow the marks of several structures until each has its area, and no two overlap.
 
     Each grows alone, with the marks of the others as walls; then they share out the pixels that several want. The
     outer masks of intervals may overlap each other, but no mask.
+
+    Two structures that make up one whole, as fat and muscle do, are grown as one where their marks look different, and
+    divided by how they look (:mod:`tallymark.grow.parts`): a part may lie in many pieces of which one is marked.
 
     Args:
         marks: of each structure, all of one shape.
@@ -37,6 +45,8 @@ def grow_together(
         spacing: as for one structure.
         cost: as for one structure.
         excluded: of each structure, where someone marked "not this"; structures may be left out.
+        wholes: pairs of structures that make up one whole; of several, the first whose marks look different. Of no
+            effect without an image.
         trust: as for one structure.
 
     Returns:
@@ -44,7 +54,7 @@ def grow_together(
         others hold is not taken back for one whose walls leave it little room.
 
     Raises:
-        StudyError: areas of other structures than the marks, or a pixel that is marked as two of them.
+        StudyError: areas or wholes of other structures than the marks, or a pixel that is marked as two of them.
         GeometryError: marks of different shapes; and what :func:`tallymark.grow.grow` raises.
 
     Source: deferred acceptance (Gale & Shapley 1962, doi 10.1080/00029890.1962.11989827). Structures propose to pixels
@@ -58,29 +68,114 @@ def grow_together(
         >>> grown["left"].mask.astype(int).tolist(), grown["right"].mask.astype(int).tolist()
         ([[1, 1, 1, 0, 0, 0]], [[0, 0, 0, 1, 1, 1]])
     """
-    _check(marks, areas, excluded or {})
+    _check(marks, areas, excluded or {}, wholes)
     if not marks:
         return {}
-    size = next(iter(marks.values())).size
-    known = {name: area for name in marks if (area := Area.of(areas[name], size)) is not None}
-    # Every pixel that turns a structure away is held by another in the end.
-    reach = sum(area.high for area in known.values())
-    alone = {}
-    for name, own in marks.items():
-        walls = np.logical_or.reduce([other for key, other in marks.items() if key != name], axis=0, initial=False)
-        if excluded and name in excluded:
-            walls = walls | excluded[name]
-        walls = np.broadcast_to(walls, own.shape)
-        alone[name] = grow(own, areas[name], image, spacing, cost, excluded=walls, trust=trust, reach=reach)
-    names = [name for name, growth in alone.items() if growth.known and growth.mask.any()]
-    if len(names) < 2:
+    contest = _Contest(marks, areas, excluded or {}, image, spacing, cost, trust)
+    growths = contest.grow()
+    for pair in wholes:
+        divided = contest.divided(pair, growths)
+        if divided:
+            return divided
+    return growths
+
+
+@dataclass(frozen=True)
+class _Contest:
+    """Structures of one image that want its pixels; see :func:`grow_together`."""
+
+    marks: Mapping[str, Bool[np.ndarray, "*space"]]
+    areas: Mapping[str, AreaLike]
+    excluded: Mapping[str, Bool[np.ndarray, "*space"]]
+    image: Shaped[np.ndarray, "*image"] | None
+    spacing: Sequence[float] | None
+    cost: str
+    trust: bool
+
+    def grow(self) -> dict[str, Growth]:
+        """Each alone, then shared out."""
+        size = next(iter(self.marks.values())).size
+        known = {name: area for name in self.marks if (area := Area.of(self.areas[name], size)) is not None}
+        # Every pixel that turns a structure away is held by another in the end.
+        reach = sum(area.high for area in known.values())
+        alone = {}
+        for name, own in self.marks.items():
+            others = (other for key, other in self.marks.items() if key != name)
+            walls = np.logical_or.reduce([self._excluded(name), *others])
+            alone[name] = grow(
+                own,
+                self.areas[name],
+                self.image,
+                self.spacing,
+                self.cost,
+                excluded=walls,
+                trust=self.trust,
+                reach=reach,
+            )
+        names = [name for name, growth in alone.items() if growth.known and growth.mask.any()]
+        if len(names) < 2:
+            return alone
+        orders = np.stack([alone[name].order for name in names])
+        owner = share(orders.reshape(len(names), -1), [known[name].target for name in names]).reshape(orders.shape[1:])
+        for k, name in enumerate(names):
+            certain = alone[name].mask & (alone[name].confidence == 1) & self.marks[name]
+            alone[name] = _settled(alone[name], owner, k, known[name], certain)
         return alone
-    orders = np.stack([alone[name].order for name in names])
-    owner = share(orders.reshape(len(names), -1), [known[name].target for name in names]).reshape(orders.shape[1:])
-    for k, name in enumerate(names):
-        certain = alone[name].mask & (alone[name].confidence == 1) & marks[name]
-        alone[name] = _settled(alone[name], owner, k, known[name], certain)
-    return alone
+
+    def divided(self, pair: tuple[str, str], growths: Mapping[str, Growth]) -> dict[str, Growth]:
+        """All once more, two of them as the parts of one whole; nothing where looks do not tell these apart.
+
+        Args:
+            pair: the parts.
+            growths: of all, each for itself.
+        """
+        if self.image is None or not all(growths[name].mask.any() for name in pair):
+            return {}
+        one, other = pair
+        own = self.marks[one], self.marks[other]
+        shape = own[0].shape
+        edges = (1.0,) * len(shape) if self.spacing is None else tuple(self.spacing)
+        picture = np.asarray(self.image.reshape(*shape, -1), dtype=np.float64)
+        ratio = looks_apart(own, picture, edges)
+        if ratio is None:
+            return {}
+        together = own[0] | own[1]
+        walls = [self._excluded(name) & ~together for name in pair]
+        areas = [area for name in pair if (area := Area.of(self.areas[name], ratio.size)) is not None]
+
+        def joined(whole: _T, each: Mapping[str, _T]) -> dict[str, _T]:
+            """The whole goes by the name of its first part."""
+            return {one: whole} | {name: value for name, value in each.items() if name not in pair}
+
+        grown = replace(
+            self,
+            marks=joined(together, self.marks),
+            areas=joined((sum(area.low for area in areas), sum(area.high for area in areas)), self.areas),
+            excluded=joined(walls[0] & walls[1], self.excluded),
+        ).grow()
+        whole = grown[one]
+        # A wall of one is the other's, if it is of the whole at all.
+        held = [walls[1 - k] & ~walls[k] | (own[k] & self.trust) for k in (0, 1)]
+        found = divide(
+            ratio,
+            (growths[one].order, growths[other].order),
+            whole.mask,
+            whole.order,
+            (areas[0].target, areas[1].target),
+            (held[0], held[1]),
+        )
+        owner = np.where(found.part, 0, np.where(found.rest, 1, -1))
+        for name in grown.keys() - {one}:
+            owner[grown[name].mask] = len(pair)
+        for k, (name, area, cost) in enumerate(zip(pair, areas, found.costs, strict=True)):
+            reached = replace(whole, order=np.where(walls[k], np.inf, cost))
+            certain = whole.mask & (whole.confidence == 1) & own[k]
+            grown[name] = _settled(reached, owner, k, area, certain)
+        return {name: grown[name] for name in self.marks}
+
+    def _excluded(self, name: str) -> Bool[np.ndarray, "*space"]:
+        nowhere = np.zeros(self.marks[name].shape, dtype=bool)
+        return np.asarray(self.excluded.get(name, nowhere))
 
 
 def share(orders: Float[np.ndarray, "k n"], areas: Sequence[int]) -> Int[np.ndarray, " n"]:
@@ -141,11 +236,20 @@ def _settled(growth: Growth, owner: np.ndarray, k: int, area: Area, certain: np.
     )
 
 
-def _check(marks: Mapping[str, np.ndarray], areas: Mapping[str, AreaLike], excluded: Mapping[str, np.ndarray]) -> None:
-    for found in (areas.keys(), excluded.keys() | marks.keys()):
+def _check(
+    marks: Mapping[str, np.ndarray],
+    areas: Mapping[str, AreaLike],
+    excluded: Mapping[str, np.ndarray],
+    wholes: Sequence[tuple[str, str]],
+) -> None:
+    for found in (
+        areas.keys(),
+        excluded.keys() | marks.keys(),
+        marks.keys() | {name for pair in wholes for name in pair},
+    ):
         if set(found) != set(marks):
             raise StudyError(
-                "marks, areas and exclusions are not of the same structures",
+                "marks, areas, exclusions and wholes are not of the same structures",
                 found=sorted(found),
                 expected=sorted(marks),
             )

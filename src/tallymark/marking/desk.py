@@ -152,7 +152,7 @@ class Desk:
         masks, warnings = self._last_grown.get(
             (case.id, user),
             marks,
-            lambda: grow_marks(frame, marks, areas, self.study.structures, self.runner.run),
+            lambda: grow_marks(frame, marks, areas, self.study.structures, self.runner.run, self.study.wholes),
         )
         numbers = " · ".join(str(kept) for kept in self.kept.of(case))
         return {

@@ -21,6 +21,7 @@ from tallymark.marking.frames import Frame
 Areas = Mapping[str, tuple[float, float]]
 Masks = dict[str, np.ndarray]
 Run = Callable[..., Masks]
+Wholes = Sequence[tuple[str, str]]
 
 
 def grow_marks(
@@ -29,6 +30,7 @@ def grow_marks(
     areas: Areas,
     structures: Sequence[str],
     run: Run | None = None,
+    wholes: Wholes = (),
 ) -> tuple[dict[str, Bool[np.ndarray, "*coarse"]], list[str]]:
     """Grow the marks of every structure whose size is known.
 
@@ -38,6 +40,7 @@ def grow_marks(
         areas: least and most pixels of the structures whose number is known.
         structures: of the study, in its order.
         run: runs a function with its arguments, elsewhere if it likes; None: here.
+        wholes: pairs of structures that make up one whole.
 
     Returns:
         The grown masks on a grid of at most 192 x 192 pixels (150 000 voxels), and warnings where more is marked than
@@ -58,7 +61,7 @@ def grow_marks(
     # One of which no number tells the size does not grow, and is a wall to the others.
     sizes = {name: (min(areas[name][0] * share, pixels), min(areas[name][1] * share, pixels)) for name in sized}
     spacing = resized_spacing(frame.spacing or (1.0,) * len(space), frame.space, space)
-    grown = (run or _call)(_grow, marks, sizes, frame.coarse, spacing)
+    grown = (run or _call)(_grow, marks, sizes, frame.coarse, spacing, wholes)
     return grown, warnings
 
 
@@ -126,13 +129,19 @@ def _call(function: Callable[..., Masks], *arguments: object) -> Masks:
 
 
 def _grow(
-    marks: Mapping[str, Bool[np.ndarray, "*space"]], sizes: Areas, image: np.ndarray, spacing: Sequence[float]
+    marks: Mapping[str, Bool[np.ndarray, "*space"]],
+    sizes: Areas,
+    image: np.ndarray,
+    spacing: Sequence[float],
+    wholes: Wholes,
 ) -> Masks:
     """The part that takes long, on the coarse grid."""
     layers = resize_layers(marks, image.shape[:-1])
     excluded = layers.pop(EXCLUDED, np.zeros(image.shape[:-1], bool))
     known = {name: sizes.get(name) for name in layers}
-    growths = grow_together(layers, known, image, spacing, "paths", excluded=dict.fromkeys(layers, excluded))
+    marked = [pair for pair in wholes if set(pair) <= layers.keys()]
+    barred = dict.fromkeys(layers, excluded)
+    growths = grow_together(layers, known, image, spacing, "paths", excluded=barred, wholes=marked)
     return {name: growths[name].mask for name in sizes}
 
 

@@ -86,4 +86,4 @@ def _grown(desk: Desk, case: Case, authors: Iterable[str]) -> list[dict[str, np.
     frame = desk.frames.get(case)
     areas, structures = desk.kept.areas(case, frame.space, frame.spacing), desk.study.structures
     marks = (desk.annotator(name).labels(case.id) for name in authors)
-    return [grow_marks(frame, own, areas, structures, desk.runner.run)[0] for own in marks]
+    return [grow_marks(frame, own, areas, structures, desk.runner.run, desk.study.wholes)[0] for own in marks]

@@ -69,6 +69,17 @@ class Statistic:
             )
 
     @property
+    def parts(self) -> tuple[str, str] | None:
+        """The part and the rest of the one whole that a ratio ``A / (A + B)`` divides; None for other statistics.
+
+        Example:
+            >>> Statistic("fat", "area_ratio", of=("fat",), over=("muscle", "fat")).parts
+            ('fat', 'muscle')
+        """
+        rest = [name for name in self.over if name not in self.of]
+        return (self.of[0], rest[0]) if len(self.of) == len(rest) == 1 and self.of[0] in self.over else None
+
+    @property
     def scale(self) -> float:
         """Factor from the table's unit to the canonical unit of the kind."""
         return UNITS[self.kind][self.unit]
