@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, label
 
 from tallymark.data.check_ratios import check_ratios
 from tallymark.data.marks import EXCLUDED
+from tallymark.data.resize import resize_image
 from tallymark.data.study import NumberRow, Study
 from tallymark.datasets.marbled import write_marbled
 from tallymark.datasets.pairs import import_pairs, parse_codes, parse_ratio
 from tallymark.datasets.weaken import weaken
 from tallymark.engine.batches import CaseBatches
+from tallymark.engine.close_ups import close_ups
+from tallymark.engine.config import GrownTerm
 from tallymark.engine.evaluate import evaluate
+from tallymark.engine.evidence import Gatherer
+from tallymark.engine.growers import grower
 from tallymark.engine.known_ratio import free_ratios, project_known
 from tallymark.engine.known_size import known_fractions
 from tallymark.engine.labels import taught_labels
@@ -89,6 +95,33 @@ def test_growth_keeps_the_ratio_and_a_drawn_whole_its_size(finished) -> None:
     found = drawn.grown.sum(dim=1).mean(dim=(1, 2))
     assert ((found / whole) > 0.95).all()
     assert ((found / whole) < 1.6).all()
+
+
+def test_streaks_that_nobody_marked_are_found_on_the_image_and_in_its_close_up(finished, tmp_path) -> None:
+    assert finished.wholes == (("fat", "muscle"),)
+    for case in finished.cases:  # one streak is marked, the whole is drawn around
+        fence = finished.marks.labels(case.id, "fenced")
+        pieces, _ = label(fence["fat"])
+        fence["fat"] = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+        for name, mask in fence.items():
+            finished.marks.add_raster(case.id, "one streak", name, mask, author="test", origin="simulated")
+    way = grower(GrownTerm(weight=1.0, straight=0.0))
+    gatherer = Gatherer(finished, finished.numbers("exact"), "one streak", way, tmp_path)
+    closer = close_ups(gatherer, finished.cases, tmp_path)
+    assert closer is not None
+    assert closer.study.wholes == finished.wholes
+    near = {case.id: closer.gatherer.grown(case).order for case in closer.study.cases}
+    overlaps = []
+    for case in finished.cases:
+        truth = finished.truth.mask(case, "fat")
+        found = gatherer.grown(case).order[0] < 1
+        close = closer.boxes[case.id].paste(_as_large(near[case.id], closer.boxes[case.id].shape), truth.shape, 9.0)[0]
+        overlaps.append([(mask & truth).sum() / (mask | truth).sum() for mask in (found, close < 1)])
+    assert (np.mean(overlaps, axis=0) > 0.5).all()
+
+
+def _as_large(orders: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.stack([resize_image(each[..., None], shape)[..., 0] for each in orders])
 
 
 def test_a_structure_without_a_mark_leaves_its_ratio_without_growth(finished) -> None:

@@ -192,7 +192,15 @@ def _build(
         StudySettings(
             name=f"{settings.name}, close-ups",
             structures=settings.structures,
-            statistics=tuple(Statistic(_number(name), "area_fraction", (name,)) for name in settings.structures),
+            statistics=(
+                *(Statistic(_number(name), "area_fraction", (name,)) for name in settings.structures),
+                # Ratios have no numbers here, but say which structures make up a whole.
+                *(
+                    replace(each, name=f"ratio of {each.name}")
+                    for each in settings.statistics
+                    if each.parts is not None
+                ),
+            ),
             image=ImageSettings(channels=settings.image.channels, window=(0, 255 if coloured else 65535)),
             split=settings.split,
         ),
