@@ -106,6 +106,13 @@ def test_parts_of_an_unmarked_or_unsized_whole_grow_as_ever() -> None:
         grow_together(marks, areas(truth), image, wholes=[("fat", "bone")])
 
 
+def test_numbers_that_ask_for_more_than_the_image_has_fill_it() -> None:
+    image, _, marks = streaky()
+    grown = grow_together(marks, {"fat": 0.7 * image.size, "muscle": 0.7 * image.size}, image, wholes=[PAIR])
+    assert (grown["fat"].mask ^ grown["muscle"].mask).all()
+    assert grown["fat"].mask.sum() == pytest.approx(image.size / 2, abs=1)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), fat=st.integers(20, 150), muscle=st.integers(20, 300))
 def test_sizes_are_kept_whatever_the_image(seed: int, fat: int, muscle: int) -> None:

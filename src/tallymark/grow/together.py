@@ -147,10 +147,14 @@ class _Contest:
             """The whole goes by the name of its first part."""
             return {one: whole} | {name: value for name, value in each.items() if name not in pair}
 
+        # Numbers that contradict each other can ask for more than the image has.
+        low, high = (
+            min(sum(ends), ratio.size) for ends in zip(*((area.low, area.high) for area in areas), strict=True)
+        )
         grown = replace(
             self,
             marks=joined(together, self.marks),
-            areas=joined((sum(area.low for area in areas), sum(area.high for area in areas)), self.areas),
+            areas=joined((low, high), self.areas),
             excluded=joined(walls[0] & walls[1], self.excluded),
         ).grow()
         whole = grown[one]
