@@ -69,6 +69,16 @@ def test_a_speck_far_from_the_structure_is_dropped_and_its_pixels_go_to_the_outl
     assert after[2:7, 7].sum() == 1
 
 
+def test_large_pieces_go_on_being_ranked() -> None:
+    score = np.full((6, 12), -5.0)
+    score[1:5, 1:6] = np.arange(20).reshape(4, 5)
+    score[3, 10] = 3.0
+    mask = score >= 0
+    found = in_large_pieces(score, mask, COMPACT)
+    assert np.array_equal(found[1:5, 1:6], score[1:5, 1:6])
+    assert found[3, 10] < 0
+
+
 def test_structures_of_many_pieces_alike_keep_them() -> None:
     score = np.full((12, 20), -5.0)
     for row in (2, 8):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tallymark.errors import StudyError
 from tallymark.grow import Growth, grow_together
+from tallymark.grow.parts import divide
 
 PAIR = ("fat", "muscle")
 
@@ -104,6 +105,39 @@ def test_parts_of_an_unmarked_or_unsized_whole_grow_as_ever() -> None:
         assert all(np.array_equal(with_whole[name].mask, without[name].mask) for name in PAIR)
     with pytest.raises(StudyError, match="wholes are not of the same structures"):
         grow_together(marks, areas(truth), image, wholes=[("fat", "bone")])
+
+
+def test_more_marks_than_the_number_of_a_part_stay_out_of_the_other() -> None:
+    image, truth, marks = streaky()
+    for sizes in ({"fat": 10, "muscle": 900}, {"fat": 300, "muscle": 5}):
+        grown = grow_together(marks, sizes, image, wholes=[PAIR])
+        assert grown["fat"].mask.any()
+        assert not (grown["fat"].mask & marks["muscle"]).any()
+        assert not (grown["muscle"].mask & marks["fat"]).any()
+    barred = truth["fat"] & ~marks["fat"]
+    grown = grow_together(marks, areas(truth), image, wholes=[PAIR], excluded={"fat": barred, "muscle": barred})
+    assert not ((grown["fat"].mask | grown["muscle"].mask) & barred).any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_few_pixels_differ_by_chance_and_divide_nothing(channels: int) -> None:
+    rng = np.random.default_rng(3)
+    image = 0.5 + 0.03 * rng.standard_normal((30, 30, channels))
+    marks = {name: np.zeros((30, 30), dtype=bool) for name in PAIR}
+    marks["fat"][10, 10:12] = marks["muscle"][20, 20:22] = True
+    sizes = {"fat": 60, "muscle": 60}
+    with_whole, without = (grow_together(marks, sizes, image, wholes=pairs) for pairs in ([PAIR], []))
+    assert all(np.array_equal(with_whole[name].mask, without[name].mask) for name in PAIR)
+
+
+def test_what_looks_alike_outside_of_the_whole_is_not_next() -> None:
+    order = np.linspace(0.1, 3, 30)[None]
+    whole, nobody = order < 1, np.zeros(order.shape, dtype=bool)
+    ratio = np.where(order > 2, 50.0, np.where(order < 0.5, 10.0, -10.0))  # bright far away
+    fat, muscle = divide(ratio, (order, order), whole, order, (3, 3), (nobody, nobody)).costs
+    for cost in (fat, muscle):
+        assert (np.diff(cost[~whole]) > 0).all()
+    assert fat[order < 0.5].max() < fat[~whole].min()
 
 
 def test_numbers_that_ask_for_more_than_the_image_has_fill_it() -> None:

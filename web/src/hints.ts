@@ -43,8 +43,14 @@ export class Hints {
   private async look(): Promise<void> {
     const { work } = this;
     if (this.adopting) {
-      this.adopting = false;
-      await work.reload();
+      try {
+        await work.reload();
+        this.adopting = false;
+      } catch {
+        // Tried again with the next stroke.
+        this.notes = ["the outline is yours; it is shown when the server answers again"];
+        return this.changed();
+      }
     }
     const { key, layer, frame } = work.current!;
     const plane = work.view.plane;

@@ -204,9 +204,14 @@ export class Page {
     if (!["reviewer", "admin"].includes(this.session.role)) return [leave];
     const review = button("Review what others marked", { text: "Review" }, () => void this.work.review(!this.work.reviewing));
     this.toggles.set("review", review);
-    const team = button("Team", { text: "Team" }, () => void showTeam(this.everyone));
+    const team = button("Team", { text: "Team" }, () => this.showTeam());
     if (this.session.role !== "admin") return [review, team, leave];
     return [review, team, button("Accounts", { text: "Accounts" }, () => void this.accounts.show()), leave];
+  }
+
+  private showTeam(): void {
+    this.say("looking at what everybody marked");
+    showTeam(this.everyone).catch((error: unknown) => this.say(error instanceof Error ? error.message : String(error)));
   }
 
   private say(text: string): void {

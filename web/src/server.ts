@@ -12,16 +12,20 @@ export class Refused extends Error {
   }
 }
 
-// So long without a byte, and a connection is taken for dead: a laptop that slept leaves such behind.
+// So long without a byte, and a connection is taken for dead: a laptop that slept leaves such behind. What is sent gets
+// the time that a slow line needs for it.
 const QUIET_MS = 60_000;
+const BYTES_PER_MS = 4;
+// The agreement of a team: a hundred images are grown for everybody.
+const LONG_MS = 20 * QUIET_MS;
 
 let session: Session | null = null;
 
 /** As fetch, but it fails when nothing comes any more, at the first byte or at a later one. */
-async function fetchAlive(path: string, options: RequestInit): Promise<Response> {
+async function fetchAlive(path: string, options: RequestInit, patience: number): Promise<Response> {
   const given = new AbortController();
   const up = () => given.abort(new Refused(0, "the server does not answer"));
-  let timer = setTimeout(up, QUIET_MS);
+  let timer = setTimeout(up, patience);
   const stop = () => clearTimeout(timer);
   const heard = () => {
     stop();
@@ -45,7 +49,7 @@ async function fetchAlive(path: string, options: RequestInit): Promise<Response>
   }
 }
 
-async function ask(path: string, body?: unknown): Promise<Response> {
+async function ask(path: string, body?: unknown, patience = QUIET_MS): Promise<Response> {
   const headers: Record<string, string> = {};
   const options: RequestInit = { headers, credentials: "same-origin", redirect: "error" };
   if (body !== undefined) {
@@ -53,8 +57,9 @@ async function ask(path: string, body?: unknown): Promise<Response> {
     if (session) headers["x-tallymark-csrf"] = session.csrf;
     options.method = "POST";
     options.body = JSON.stringify(body);
+    patience += options.body.length / BYTES_PER_MS;
   }
-  const response = await fetchAlive(path, options);
+  const response = await fetchAlive(path, options, patience);
   if (!response.ok) {
     const said = (await response.json().catch(() => ({}))) as { error?: string; door?: string };
     throw new Refused(response.status, said.error ?? `the server answered ${response.status}`, said.door);
@@ -62,13 +67,18 @@ async function ask(path: string, body?: unknown): Promise<Response> {
   return response;
 }
 
-async function json<T>(path: string, body?: unknown): Promise<T> {
+/** Something the server is to do; its answer says nothing. */
+async function tell(path: string, body: unknown): Promise<void> {
+  await (await ask(path, body)).text();
+}
+
+async function json<T>(path: string, body?: unknown, patience?: number): Promise<T> {
   try {
-    return (await (await ask(path, body)).json()) as T;
+    return (await (await ask(path, body, patience)).json()) as T;
   } catch (error) {
     if (error instanceof Refused && error.status === 403 && session) {
       await begin();
-      return (await (await ask(path, body)).json()) as T;
+      return (await (await ask(path, body, patience)).json()) as T;
     }
     throw error;
   }
@@ -79,25 +89,25 @@ export async function enter(): Promise<void> {
   const token = location.hash.slice(1);
   if (token.length < 30) return;
   history.replaceState(history.state, "", "/");
-  await ask("/api/enter", { token });
+  await tell("/api/enter", { token });
 }
 
 /** Whether the address now holds a new secret: someone opened it in a page that was open already. */
 export const entering = () => location.hash.length > 30;
 
 export async function login(user: string, password: string): Promise<void> {
-  await ask("/api/login", { user, password });
+  await tell("/api/login", { user, password });
 }
 
 export async function logout(): Promise<void> {
-  await ask("/api/logout", {});
+  await tell("/api/logout", {});
 }
 
 export const accounts = async () => (await json<{ accounts: Account[] }>("/api/accounts")).accounts;
 export const addAccount = (name: string, role: Role) => json<{ password: string }>("/api/accounts", { name, role });
 export const changeAccount = (name: string, change: AccountChange) =>
   json<{ password?: string }>("/api/accounts/change", { name, ...change });
-export const everybody = () => json<Everybody>("/api/team");
+export const everybody = () => json<Everybody>("/api/team", undefined, LONG_MS);
 
 export async function begin(): Promise<Session> {
   session = (await (await ask("/api/session")).json()) as Session;

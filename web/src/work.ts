@@ -31,6 +31,7 @@ export class Work {
   private active = 0;
   private heard = 0;
   private turning = false;
+  private left = ""; // the image on the screen, where it was left and no other came
   private readonly unreadable = new Set<string>();
 
   constructor(
@@ -94,6 +95,7 @@ export class Work {
     const waiting = [...frame.waiting, ...this.outbox.pending(suggestion.key)];
     const layer = new Layer(frame.about, waiting, this.exclusion);
     this.current = { ...suggestion, frame, layer };
+    this.left = "";
     history.replaceState(null, "", `#${suggestion.key}`);
     this.hints.begin();
     this.problem = "";
@@ -149,6 +151,7 @@ export class Work {
   }
 
   add(event: Event): void {
+    this.left = "";
     void this.outbox.add(event);
   }
 
@@ -284,7 +287,7 @@ export class Work {
   }
 
   private leave(outcome?: Visited["outcome"], reason = ""): void {
-    if (!this.current) return;
+    if (!this.current || (!outcome && this.left === this.current.key)) return;
     if (this.reviewing && this.current.layer.empty) {
       this.before = [...this.before, this.current.key];
       return this.cache.forget(this.current.key);
@@ -301,27 +304,29 @@ export class Work {
     );
     if (decided !== "skip" && this.before.at(-1) !== key) this.following.done += 1;
     this.before = [...this.before.filter((old) => old !== key), key];
+    this.left = key;
     this.cache.forget(key);
   }
 
   async previous(): Promise<void> {
     await this.turn(async () => {
-      const key = this.before.pop();
+      const key = this.before.at(-1);
       if (!key) return this.say("this is the first image");
       this.settle();
       const { current } = this;
+      await this.show({ key, reason: "looked at before" });
+      this.before.pop();
       if (current) {
         this.following.next.unshift({ key: current.key, reason: current.reason });
         this.cache.forget(current.key); // it was fetched before it was marked
       }
-      await this.show({ key, reason: "looked at before" });
     });
   }
 
   /** Go through the skipped images again. */
   async again(): Promise<void> {
-    this.before = [];
     await this.turn(async () => {
+      this.before = [];
       await this.ask();
       await this.go();
     });

@@ -71,7 +71,9 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
         and study.settings.image.dimension == 2
         and config.reads_marks
         and config.data.marked > 0,
-        "parts of a whole are divided by looks": grows and config.reads_marks and bool(study.wholes),
+        "parts of a whole are divided by looks": config.losses.grown.weight > 0
+        and config.reads_marks
+        and bool(study.wholes),
         "marks that no brush makes grow back": grows and config.reads_marks and config.losses.grown.cost == "auto",
     }
     return [correction for correction, holds in changed.items() if holds]

@@ -32,7 +32,7 @@ class _Grow(Protocol):
 
 
 class Straight(NamedTuple):
-    """Growth by distance alone, beside another.
+    """Growth by distance alone, beside another; the parts of a whole are divided by looks in both.
 
     Attributes:
         grow: all structures of one image.

@@ -102,9 +102,10 @@ def _held_together(ranked: Scored, evidence: Evidence, large: float) -> Scored:
     guessed = ~marked & evidence.known
     first = _alone(ranked) if guessed.any() else ranked.forced
     held = [
-        in_large_pieces(score, mask, large) if alone else in_touch(score, marks, order)
-        for score, mask, alone, marks, order in zip(
-            ranked.score, first, guessed, evidence.marks, evidence.order, strict=True
+        # No path leads through what is not the structure.
+        in_large_pieces(np.where(barred, score.min(), score), mask, large) if alone else in_touch(score, marks, order)
+        for score, mask, barred, alone, marks, order in zip(
+            ranked.score, first, ranked.barred, guessed, evidence.marks, evidence.order, strict=True
         )
     ]
     return ranked._replace(score=np.stack(held))

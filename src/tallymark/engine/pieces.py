@@ -70,7 +70,9 @@ def in_large_pieces(
         return score
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    return _led_to(score, (sizes >= large * sizes.max())[pieces] & mask)
+    believed = (sizes >= large * sizes.max())[pieces] & mask
+    # They come before all others as it is, and go on being ranked among themselves.
+    return np.where(believed, score, _led_to(score, believed))
 
 
 def _led_to(score: Float[np.ndarray, "*space"], seeds: Bool[np.ndarray, "*space"]) -> Float[np.ndarray, "*space"]:

@@ -22,6 +22,8 @@ _APART = 3.0
 _NEARER, _OUTSIDE = 4.0, 16.0
 # Neither places nor logits go beyond.
 _FARTHEST, _SUREST = 8.0, 100.0
+# So many marked pixels, and so many more for each channel, show how much a tissue varies; fewer differ by chance.
+_LEAST_MARKED, _EACH_CHANNEL = 3, 3
 
 
 class Division(NamedTuple):
@@ -51,10 +53,11 @@ def looks_apart(
         spacing: edge of a pixel along each axis.
 
     Returns:
-        None where the marks hardly differ, or are single pixels: then looks divide nothing.
+        None where the marks hardly differ, or are of fewer than six pixels (twelve of three channels): then looks
+        divide nothing.
 
     Example:
-        >>> image = np.tile([0.1, 0.12, 0.8, 0.82], (2, 1))[..., None]
+        >>> image = np.tile([0.1, 0.12, 0.8, 0.82], (5, 1))[..., None]
         >>> dark, bright = image[..., 0] < 0.5, image[..., 0] > 0.5
         >>> bool((looks_apart((dark, bright), image, (1.0, 1.0)) > 0)[dark].all())
         True
@@ -62,7 +65,7 @@ def looks_apart(
         True
     """
     one, other = (mask.ravel() for mask in marks)
-    if min(one.sum(), other.sum()) < 2:
+    if min(one.sum(), other.sum()) < _LEAST_MARKED + _EACH_CHANNEL * image.shape[-1]:
         return None
     smooth = smoothed(image, sigmas(SCALE, image.shape[:-1], spacing))
     ratio = likeness(smooth.reshape(one.size, -1), one, other, _SUREST)
@@ -78,7 +81,7 @@ def divide(
     whole: Bool[np.ndarray, "*space"],
     order: Float[np.ndarray, "*space"],
     areas: tuple[int, int],
-    held: tuple[Bool[np.ndarray, "*space"], Bool[np.ndarray, "*space"]],
+    barred: tuple[Bool[np.ndarray, "*space"], Bool[np.ndarray, "*space"]],
 ) -> Division:
     """Divide a whole by looks, and by which part is nearer where looks say little.
 
@@ -88,24 +91,27 @@ def divide(
         whole: grown from the marks on both.
         order: of the whole.
         areas: of both parts; where the whole has fewer pixels, each gets its share of them.
-        held: pixels that are of one part in any case, and of the other in no case.
+        barred: pixels that are never of the one part, and of the other. A part has fewer pixels than its area where too
+            many of the whole are barred to it.
 
     Source: ours; discriminant analysis as :func:`tallymark.grow.contrast.likeness`.
 
     Example:
         >>> ratio = np.array([[3.0, -3.0, 2.0, -2.0, 9.0]])
         >>> whole, near = ratio < 5, np.ones(ratio.shape)
-        >>> found = divide(ratio, (near, near), whole, near, (2, 2), (ratio == 3, ratio == -3))
+        >>> found = divide(ratio, (near, near), whole, near, (2, 2), (ratio == -3, ratio == 3))
         >>> found.part.astype(int).tolist(), found.rest.astype(int).tolist()
         ([[1, 0, 1, 0, 0]], [[0, 1, 0, 1, 0]])
     """
     first, second = (np.minimum(each, _FARTHEST) for each in orders)
     rather = ratio + _NEARER * (second - first)
-    rather = np.where(held[0], np.inf, np.where(held[1], -np.inf, rather))
+    rather = np.where(barred[1], np.inf, np.where(barred[0], -np.inf, rather))
     count = int(whole.sum())
     pixels = min(areas[0], round(count * areas[0] / sum(areas)))
-    # Infinite costs are not ranked; what is held comes first, or last of all.
+    # Infinite costs are not ranked; what is barred to the other comes first, to itself last of all.
     finite = np.clip(-rather, -1e6, 1e6)
-    part = whole & (rank(np.where(whole, finite, np.inf), held[0] & whole) < pixels)
+    part = whole & (rank(np.where(whole, finite, np.inf), whole & barred[1]) < pixels)
     beyond = np.where(np.isfinite(order), _OUTSIDE * np.maximum(order - 1, 0), np.inf)
-    return Division(part, whole & ~part, (finite + beyond, beyond - finite))
+    # Outside of the whole other things look alike: there, what is nearest comes next.
+    costs = np.where(whole, finite, beyond), np.where(whole, -finite, beyond)
+    return Division(part & ~barred[0], whole & ~part & ~barred[1], costs)

@@ -158,15 +158,13 @@ class _Contest:
             excluded=joined(walls[0] & walls[1], self.excluded),
         ).grow()
         whole = grown[one]
-        # A wall of one is the other's, if it is of the whole at all.
-        held = [walls[1 - k] & ~walls[k] | (own[k] & self.trust) for k in (0, 1)]
         found = divide(
             ratio,
             (growths[one].order, growths[other].order),
             whole.mask,
             whole.order,
             (areas[0].target, areas[1].target),
-            (held[0], held[1]),
+            (walls[0] | own[1], walls[1] | own[0]),
         )
         owner = np.where(found.part, 0, np.where(found.rest, 1, -1))
         for name in grown.keys() - {one}:
