@@ -11,7 +11,7 @@ from tallymark.data.study import Study
 from tallymark.engine.batches import CaseBatches
 from tallymark.engine.evaluate import evaluate
 from tallymark.engine.known_size import known_fractions
-from tallymark.engine.labels import has_growth, ranking
+from tallymark.engine.labels import grown_labels, has_growth, ranking
 from tallymark.engine.recipes import resolve
 from tallymark.engine.task import study_task
 from tallymark.engine.train import train
@@ -48,7 +48,7 @@ def test_labels_of_the_known_size_lie_where_the_structure_is(study) -> None:
 def test_it_can_be_switched_off_and_marks_or_masks_come_first(study) -> None:
     opened = Study.open(study)
     has_size = known_fractions(study_task(opened), batch_of(opened)[0]).middle()[:, 0] > 0
-    for settings in (("losses.grown.propose=false",), ("data.marked=0.8",), ("data.masks=0.2",)):
+    for settings in (("losses.grown.propose=false",), ("data.marked=0.8",), ("data.masks=0.6",)):
         batch, _ = batch_of(opened, *settings)
         known = (batch.certainty > 0).flatten(1).any(dim=1)
         marked = batch.marks.flatten(1).any(dim=1)
@@ -70,6 +70,16 @@ def test_beside_few_marks_the_others_are_guessed_and_what_is_marked_stays(study)
     assert (alone.certainty[guessed] == 0).all()
     assert (batch.order[guessed] == 0).all()
     assert not has_growth(batch)[guessed].any()
+
+
+def test_beside_few_masks_the_others_are_guessed(study) -> None:
+    opened = Study.open(study)
+    batch, term = batch_of(opened, "data.masks=0.2", "data.marked=0")
+    has_size = known_fractions(study_task(opened), batch).middle()[:, 0] > 0
+    assert 0 < batch.masked.sum() < has_size.sum() / 2
+    assert (batch.certainty[has_size & ~batch.masked].flatten(1).amax(dim=1) > 0).all()
+    labels = grown_labels(batch, term)
+    assert torch.equal(labels.grown[batch.masked], batch.truth[batch.masked].to(labels.grown))
 
 
 def test_a_study_without_any_marks_is_trained_and_scored_on_its_numbers(study, tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
     changed = {
         "guesses stand in for marks": grows and config.data.marked == 0,
         "guesses stand beside few marks": grows and config.data.marked > 0 and _few_marked(study, config),
+        "guesses stand beside few masks": config.losses.grown.weight > 0
+        and config.reads_masks
+        and config.reads_numbers
+        and config.data.masks is not None
+        and hardly_marked(round(config.data.masks * len(study.cases)), len(study.cases)),
         "structures exclude each other": config.reads_marks and several,
         "predicted masks exclude each other": scored and several,
         "all marks are outlined in close-ups that hear their neighbours": grows

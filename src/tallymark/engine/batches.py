@@ -111,7 +111,16 @@ class CaseBatches(Dataset[Batch]):
             ratios = free_ratios(task, everything, known_fractions(task, everything._replace(shared=None)))
             proposed = self._hardly_marked(study.structures, sizes) if config.losses.grown.propose else ()
             self._grown = grown_at(
-                study, self.cases, name, sizes, size, way, marked=marked, ratios=ratios, proposed=proposed
+                study,
+                self.cases,
+                name,
+                sizes,
+                size,
+                way,
+                marked=marked,
+                ratios=ratios,
+                proposed=proposed,
+                masked=self._masked,
             )
             if closer is not None:
                 self._grown = closer(self.cases, marked, self._grown)
@@ -160,12 +169,15 @@ class CaseBatches(Dataset[Batch]):
         return self.groups is not None and not np.isfinite(self._values).any()
 
     def _hardly_marked(self, structures: Sequence[str], sizes: KnownFractions) -> tuple[str, ...]:
-        """The structures that few of the marks, and no full mask, show."""
-        if self._marks is None or self._masked is not None:
+        """The structures that few of the marks and full masks show."""
+        if self._marks is None:
             return ()
-        marked = np.asarray(self._marks[:, : len(structures)]).any(axis=tuple(range(2, self._marks.ndim))).sum(axis=0)
+        within = tuple(range(2, self._marks.ndim))
+        shown = np.asarray(self._marks[:, : len(structures)].any(axis=within))
+        if self._truth is not None and self._masked is not None:
+            shown[self._masked] |= self._truth.any(axis=within)
         there = (sizes.middle() > 0).sum(dim=0)
-        counts = zip(structures, marked.tolist(), there.tolist(), strict=True)
+        counts = zip(structures, shown.sum(axis=0).tolist(), there.tolist(), strict=True)
         return tuple(name for name, *count in counts if hardly_marked(*count))
 
     def informative(self) -> Iterator[int]:

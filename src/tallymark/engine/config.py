@@ -141,7 +141,7 @@ class GrownTerm(_Section):
     weights: str | None = Field(default=None, description="folder of a SAM or MedSAM, for the cost candidates")
     propose: bool = Field(
         default=True,
-        description="where hardly anybody marked a structure and nobody masked it, blobs of its size stand in",
+        description="where hardly anybody marked or masked a structure, blobs of its size stand in",
     )
     close_ups: bool = Field(
         default=True,

@@ -71,6 +71,7 @@ def grown_at(
     marked: Bool[np.ndarray, " n"] | None = None,
     ratios: Sequence[FreeRatio] = (),
     proposed: Sequence[str] = (),
+    masked: Bool[np.ndarray, " n"] | None = None,
 ) -> UInt8[np.ndarray, "n 3 k *size"]:
     """Grow the marks of every case to the kept numbers, and bring the result to the network's size.
 
@@ -91,6 +92,7 @@ def grown_at(
         proposed: structures that hardly anybody marked; where they are not marked, blobs of their size are grown in the
             place of marks (:mod:`tallymark.engine.proposed`). They are guesses: their order of growth is kept as 0
             everywhere.
+        masked: the cases whose full masks may be read, for what proposed structures look like; None: none.
 
     Returns:
         The fields of :class:`Grown` in 255ths of their range; see :func:`unpack`. Memory-mapped and read-only.
@@ -119,10 +121,17 @@ def grown_at(
     if proposed:
         content["guessed"] = list(proposed)
         content["guesses"] = "beside marks"
+        if masked is not None:
+            content["masked"] = masked.tolist()
 
     def marks_of(row: int) -> dict[str, Bool[np.ndarray, "*space"]]:
         read = mark_set if marked is None or marked[row] else None
         return study.marks.labels(cases[row].id, read)
+
+    def shown(row: int) -> dict[str, Bool[np.ndarray, "*space"]]:
+        if masked is None or not masked[row]:
+            return marks_of(row)
+        return {name: study.truth.mask(cases[row], name) for name in proposed}
 
     def grow_case(row: int, seeds: Mapping[str, Bool[np.ndarray, "*space"]]) -> np.ndarray:
         case, marks = cases[row], {**marks_of(row), **seeds}
@@ -134,7 +143,7 @@ def grown_at(
         return rows
 
     def build(path: Path) -> Mapping[str, Any]:
-        seeds = proposed_seeds(study, cases, areas, proposed, marks_of)
+        seeds = proposed_seeds(study, cases, areas, proposed, shown)
         write_rows(
             path, map(grow_case, range(len(cases)), seeds), (len(cases), 3, len(study.structures), *size), np.uint8
         )
