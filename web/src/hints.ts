@@ -22,6 +22,7 @@ export class Hints {
 
   /** Another image: nothing was said of it yet. */
   begin(): void {
+    this.adopting = false; // the image is fetched with what was taken over
     this.judgement = "";
     this.modelSeen = false;
     this.notes = [];

@@ -289,6 +289,7 @@ export class Work {
   private leave(outcome?: Visited["outcome"], reason = ""): void {
     if (!this.current || (!outcome && this.left === this.current.key)) return;
     if (this.reviewing && this.current.layer.empty) {
+      this.left = this.current.key;
       this.before = [...this.before, this.current.key];
       return this.cache.forget(this.current.key);
     }

@@ -60,11 +60,12 @@ def address(study: Study, config: RunConfig, split: str | None) -> str:
 def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
     """Corrections that changed some runs alone, so that the addresses of all others stay."""
     several = len(study.structures) > 1
-    grows = config.losses.grown.weight > 0 and not config.reads_masks
+    labels = config.losses.grown.weight > 0
+    grows = labels and not config.reads_masks
     changed = {
         "guesses stand in for marks": grows and config.data.marked == 0,
         "guesses stand beside few marks": grows and config.data.marked > 0 and _few_marked(study, config),
-        "guesses stand beside few masks": config.losses.grown.weight > 0
+        "guesses stand beside few masks": labels
         and config.reads_masks
         and config.reads_numbers
         and config.data.masks is not None
@@ -76,9 +77,7 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
         and study.settings.image.dimension == 2
         and config.reads_marks
         and config.data.marked > 0,
-        "parts of a whole are divided by looks": config.losses.grown.weight > 0
-        and config.reads_marks
-        and bool(study.wholes),
+        "parts of a whole are divided by looks": labels and config.reads_marks and bool(study.wholes),
         "marks that no brush makes grow back": grows and config.reads_marks and config.losses.grown.cost == "auto",
     }
     return [correction for correction, holds in changed.items() if holds]

@@ -115,9 +115,7 @@ def close_ups(gatherer: Gatherer, cases: Sequence[Case], folder: Path) -> CloseU
     boxes = {case.id: box for case in cases if (box := _box(case, grown[case.id])) is not None}
     if not boxes or np.median([_width(grown[id].order < 1) for id in boxes]) > _STREWN:
         return None
-    content: dict[str, object] = {"format": _FORMAT, "evidence": gatherer.key, "boxes": sorted(boxes.items())}
-    if gatherer.study.wholes:
-        content["wholes"] = gatherer.study.wholes
+    content = {"format": _FORMAT, "evidence": gatherer.key, "boxes": sorted(boxes.items())}
     root = folder / content_key("close-ups", content)
     if not root.exists():
         # Under a name of its own until it is whole: a kill leaves nothing half made, and two processes do not meet.

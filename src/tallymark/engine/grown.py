@@ -122,7 +122,11 @@ def grown_at(
         content["guessed"] = list(proposed)
         content["guesses"] = "beside marks"
         if masked is not None:
-            content["masked"] = masked.tolist()
+            content["masks"] = [
+                study.truth.fingerprint(case.id, name)
+                for case, read in zip(cases, masked, strict=True)
+                for name in (proposed if read else ())
+            ]
 
     def marks_of(row: int) -> dict[str, Bool[np.ndarray, "*space"]]:
         read = mark_set if marked is None or marked[row] else None
@@ -257,10 +261,9 @@ def divisions(ratios: Sequence[FreeRatio], row: int, structures: Sequence[str]) 
     found = []
     for ratio in ratios:
         low, high = float(ratio.low[row]), float(ratio.high[row])
-        rest = [place for place in ratio.over if place not in ratio.of]
-        if low == low and len(ratio.of) == len(rest) == 1 and ratio.of[0] in ratio.over:
-            ends = (max(low, 0.0), min(high, 1.0))
-            found.append(Division(structures[ratio.of[0]], structures[rest[0]], ends))
+        if low == low and ratio.parts is not None:
+            part, rest = (structures[place] for place in ratio.parts)
+            found.append(Division(part, rest, (max(low, 0.0), min(high, 1.0))))
     return found
 
 

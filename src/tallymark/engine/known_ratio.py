@@ -24,12 +24,14 @@ class FreeRatio(NamedTuple):
         over: of those below it.
         low: least ratio of each image; NaN where it is not known, or a size of its structures is.
         high: largest; NaN as ``low``.
+        parts: positions of the part and the rest of the one whole that it divides; None where there are more.
     """
 
     of: tuple[int, ...]
     over: tuple[int, ...]
     low: Float[Tensor, " b"]
     high: Float[Tensor, " b"]
+    parts: tuple[int, ...] | None
 
     @property
     def named(self) -> list[int]:
@@ -59,7 +61,8 @@ def free_ratios(task: Task, batch: Batch, sizes: KnownFractions) -> list[FreeRat
         free = ~taken[:, named].all(dim=1) & ~(least[:, position].isnan() | most[:, position].isnan())
         if bool(free.any()):
             low, high = (torch.where(free, end[:, position], torch.nan) for end in (least, most))
-            found.append(FreeRatio(of, over, low, high))
+            parts = statistic.parts and tuple(task.structures.index(name) for name in statistic.parts)
+            found.append(FreeRatio(of, over, low, high, parts))
             taken = taken | (
                 free[:, None] & torch.isin(torch.arange(taken.shape[1]), torch.tensor(named)).to(free.device)
             )
