@@ -68,6 +68,7 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
         "guesses stand beside few masks": labels
         and config.reads_masks
         and config.reads_numbers
+        and config.data.numbered > 0
         and config.data.masks is not None
         and hardly_marked(round(config.data.masks * len(study.cases)), len(study.cases)),
         "structures exclude each other": config.reads_marks and several,
