@@ -255,6 +255,14 @@ def test_the_same_file_twice_in_one_split_is_a_warning(tmp_path: Path) -> None:
         one(findings, "different numbers", "d0: 11, d1: 10")
 
 
+def test_many_duplicates_are_told_in_one_readable_line(tmp_path: Path) -> None:
+    made = with_duplicates(tmp_path, [picture()] * 8, ["train"] * 8)
+    report = check_study(made.folder)
+    told = one([str(f) for f in report.findings], "are the same file")
+    assert "d0, d1, d2, d3, d4 and 3 more, of the groups p0, p1, p2, p3, p4 and 3 more" in told
+    assert [len(found.case_ids) for found in report.duplicates] == [8]
+
+
 def test_groups_with_numbers_of_their_own_are_not_merged(tmp_path: Path) -> None:
     made = with_duplicates(tmp_path, [picture(), picture()], ["train", "test"])
     made.add_numbers([NumberRow("p1", "share", 10, level="group")], "mean")

@@ -233,7 +233,9 @@ def _told(found: Duplicates, path: Path) -> Finding:
     if leaks:
         what += f", and they are in {len(found.splits)} splits ({', '.join(found.splits)})"
     remedy = "look at them; if they are one patient, --group-duplicates puts them into one group and one split"
-    return Finding("error" if leaks else "warning", "duplicates", str(path), what, remedy, ", ".join(found.case_ids))
+    # All of them are listed by --json.
+    shown = f"{some(found.case_ids)}, of the groups {some(found.groups)}"
+    return Finding("error" if leaks else "warning", "duplicates", str(path), what, remedy, shown)
 
 
 def _twins(tables: Tables, folder: Path) -> list[Finding]:
