@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.ndimage import label
 
 from tallymark.engine.config import GrownTerm
 from tallymark.engine.evidence import Evidence
@@ -224,14 +225,27 @@ def _reasons(
         found.append("networks and growth disagree")
     if steadiness < _UNSTEADY:
         found.append("the networks are unsure")
-    if mask.any() and _touches_border(mask):
+    if _touches_border(mask):
         found.append("touches the border of the image")
     return found
 
 
 def _touches_border(mask: Bool[np.ndarray, "*space"]) -> bool:
-    """Whether a mask reaches the first or last row or column; the first and last planes of a stack are no border."""
-    return bool(mask[..., 0].any() or mask[..., -1].any() or mask[..., 0, :].any() or mask[..., -1, :].any())
+    """Whether the pieces that reach the first or last row or column are most of a mask, which then goes on beyond.
+
+    Of many small structures some always do. The first and last planes of a stack are no border.
+
+    Example:
+        >>> alone, strewn = np.zeros((2, 9, 9), dtype=bool)
+        >>> alone[:3, 4:6] = True
+        >>> strewn[0, 4], strewn[3:5, 2:4], strewn[6, 6] = True, True, True
+        >>> _touches_border(alone), _touches_border(strewn)
+        (True, False)
+    """
+    pieces, _ = label(mask, np.ones((3,) * mask.ndim))
+    sides = [pieces[..., 0], pieces[..., -1], pieces[..., 0, :], pieces[..., -1, :]]
+    reaching = np.isin(pieces, np.concatenate([side.ravel() for side in sides])) & mask
+    return bool(2 * reaching.sum() > mask.sum())
 
 
 def _sigmoid(values: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
