@@ -1,4 +1,4 @@
-"""What networks are worth without a mark, told by marked images whose mark they are not told."""
+"""What networks are worth without a mark or a number, told by images that have one and are not told it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tallymark.data.study import Case, Study
-from tallymark.engine.blind import trust_without_marks
+from tallymark.engine.blind import trust
 from tallymark.engine.config import GrownTerm
-from tallymark.engine.estimates import BLIND
+from tallymark.engine.estimates import BLIND, UNSIZED
 from tallymark.engine.evidence import Evidence
 from tallymark.engine.recover import recover
 from tiny import TINY
@@ -38,18 +38,27 @@ FIRST = [2.0, 1.0, -1.0, -2.0, -3.0, -4.0]
 
 
 def test_networks_are_compared_with_growth_and_not_told_the_mark() -> None:
-    assert trust_without_marks([evidence(SECOND, SECOND)] * 4, 1, GROWN) == pytest.approx([1 / 3])
-    assert trust_without_marks([evidence(FIRST, FIRST)] * 4, 1, GROWN) == pytest.approx([1])
+    assert trust([evidence(SECOND, SECOND)] * 4, 1, GROWN).unmarked == pytest.approx([1 / 3])
+    assert trust([evidence(FIRST, FIRST)] * 4, 1, GROWN).unmarked == pytest.approx([1])
     # Views that disagree are unsteady by themselves: what they agree on is worth as much more.
     unsteady = evidence([2.0, 1.5, 1.0, -2.0, -3.0, -4.0], [-3.0, 1.5, 1.6, -2.0, -3.0, -4.0])
-    assert trust_without_marks([unsteady] * 4, 1, GROWN) == pytest.approx([1.0])
+    assert trust([unsteady] * 4, 1, GROWN).unmarked == pytest.approx([1.0])
 
 
 def test_few_images_and_those_without_growth_or_number_tell_nothing() -> None:
-    assert trust_without_marks([], 1, GROWN) == [BLIND]
+    assert trust([], 1, GROWN) == ([BLIND], [UNSIZED])
     told, not_grown, absent = evidence(SECOND, SECOND), evidence(SECOND, grew=False), evidence(SECOND, size=0.0)
     unknown = evidence(SECOND, SECOND, size=np.nan)
-    assert trust_without_marks([told] * 3 + [not_grown, absent, unknown] * 4, 1, GROWN) == [BLIND]
+    assert trust([told] * 3 + [absent, unknown] * 4, 1, GROWN) == ([BLIND], [UNSIZED])
+    assert trust([told] * 3 + [not_grown] * 4, 1, GROWN).unmarked == [BLIND]
+
+
+def test_without_a_number_networks_are_worth_what_they_outline_of_it_by_themselves() -> None:
+    # Of the two pixels that the number allows, both are in an outline of five.
+    wide = [3.0, 2.5, 2.0, 1.5, 1.0, -4.0]
+    assert trust([evidence(wide, wide)] * 4, 1, GROWN).unsized == pytest.approx([2 / 5])
+    assert trust([evidence(wide, wide, grew=False)] * 4, 1, GROWN).unsized == pytest.approx([2 / 5])
+    assert trust([evidence(FIRST, FIRST)] * 4, 1, GROWN).unsized == pytest.approx([1])
 
 
 def test_unmarked_images_are_expected_to_be_as_good_as_marked_ones_show(study: Path, tmp_path: Path) -> None:

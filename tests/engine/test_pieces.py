@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 
 from tallymark.engine.outlines import Scored, outlines
-from tallymark.engine.pieces import COMPACT, in_large_pieces, in_touch
+from tallymark.engine.pieces import COMPACT, STREWN, in_large_pieces, in_touch
 
 TOUCHING = np.ones((3, 3))
 
@@ -48,7 +48,7 @@ def test_every_piece_of_a_mask_without_marks_holds_a_large_piece(seed: int, coun
     pieces, found = label(first, TOUCHING)
     sizes = np.bincount(pieces.ravel())[1:]
     large = np.isin(pieces, 1 + np.flatnonzero(sizes >= COMPACT * sizes.max()))
-    mask = cut(in_large_pieces(score, first, COMPACT), count)
+    mask = cut(in_large_pieces(score, first, np.zeros_like(score, dtype=bool), COMPACT), count)
     assert mask.sum() == count
     assert mask[large].all()
     kept, left = label(mask, TOUCHING)
@@ -63,7 +63,7 @@ def test_a_speck_far_from_the_structure_is_dropped_and_its_pixels_go_to_the_outl
     score[4, 18] = 3.0
     before = cut(score, 26)
     assert before[4, 18]
-    after = cut(in_large_pieces(score, before, COMPACT), 26)
+    after = cut(in_large_pieces(score, before, np.zeros_like(score, dtype=bool), COMPACT), 26)
     assert not after[4, 18]
     assert after[2:7, 2:7].all()
     assert after[2:7, 7].sum() == 1
@@ -74,7 +74,7 @@ def test_large_pieces_go_on_being_ranked() -> None:
     score[1:5, 1:6] = np.arange(20).reshape(4, 5)
     score[3, 10] = 3.0
     mask = score >= 0
-    found = in_large_pieces(score, mask, COMPACT)
+    found = in_large_pieces(score, mask, np.zeros_like(score, dtype=bool), COMPACT)
     assert np.array_equal(found[1:5, 1:6], score[1:5, 1:6])
     assert found[3, 10] < 0
 
@@ -85,4 +85,16 @@ def test_structures_of_many_pieces_alike_keep_them() -> None:
         for column in (2, 8, 14):
             score[row : row + 2, column : column + 3] = 2.0
     mask = cut(score, 36)
-    assert np.array_equal(cut(in_large_pieces(score, mask, COMPACT), 36), mask)
+    assert np.array_equal(cut(in_large_pieces(score, mask, np.zeros_like(score, dtype=bool), COMPACT), 36), mask)
+
+
+def test_marks_that_did_not_grow_lead_to_the_structure() -> None:
+    score = np.full((9, 20), -5.0)
+    score[2:7, 2:7] = 4.0
+    score[2:7, 12:18] = 6.0
+    marks = np.zeros(score.shape, dtype=bool)
+    marks[4, 4] = True
+    # In one place: what is surer elsewhere is not it. Strewn: the mark is one piece of several.
+    alone = in_large_pieces(score, score > 0, marks, COMPACT) > 0
+    assert np.array_equal(alone, (score == 4.0))
+    assert np.array_equal(in_large_pieces(score, score > 0, marks, STREWN) > 0, score > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from tallymark.data.images import read_image, read_mask
 from tallymark.data.marks import EXCLUDED
@@ -33,6 +36,8 @@ from tallymark.engine.pull import CLOSE, MIRRORED, USUAL, choose_pulls, likeness
 from tallymark.engine.recover import recover
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
+from tallymark.measure import axis_lengths
+from tallymark.measure.definition import Statistic
 from tiny import TINY
 
 SPACING = (0.7, 0.8, 3.0)  # x, y, z, as SimpleITK has it
@@ -201,6 +206,10 @@ def test_intervals_zeros_small_numbers_and_missing_ones(study, tmp_path) -> None
     assert "more is marked than the number says" in found.loc[tiny.id, "reasons"]
     assert not found.loc[missing.id, "known"]
     assert "no number" in found.loc[missing.id, "reasons"]
+    # Marks are inside, whatever the size; and nothing says that the networks' own outline is of the right one.
+    mask = read_mask(recovery.folder.root / found.loc[missing.id, "mask"])
+    assert mask[opened.marks.labels(missing.id, "e8")["lesion"]].all()
+    assert found.loc[missing.id, "expected_iou"] < found.loc[[case.id for case in others], "expected_iou"].min()
     assert (found.loc[[case.id for case in others], "pixels"] == round(0.1 * pixels)).all()
 
 
@@ -219,11 +228,50 @@ def test_what_would_fail_after_hours_is_refused_at_once(study, tmp_path, monkeyp
     (full / "precious.png").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"no recovery wrote.*precious\.png"):
         recover(study, out=full)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "recovery.json").write_text('{"study": "another"}')
+    with pytest.raises(ConfigError, match=r"another study.*found another.*--out"):
+        recover(study, out=theirs)
     opened = Study.open(study)
     opened.add_numbers([NumberRow(opened.cases[0].id, opened.statistics[0].name)], "lost")
     with pytest.raises(StudyError, match="no image has a number"):
         recover(opened, numbers="lost", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_other_settings_in_the_same_folder_are_told_and_leave_nothing_behind(study, tmp_path) -> None:
+    out, told = tmp_path / "out", io.StringIO()
+    recover(study, folds=2, out=out, settings=SETTINGS)
+    (out / "masks" / "taken out of the study.png").write_bytes(b"")
+    recovery = recover(study, folds=2, seed=1, out=out, settings=SETTINGS, console=Console(file=told, width=200))
+    assert "are replaced; they were made with other settings: seed 0" in told.getvalue()
+    masks = {file.name for file in (out / "masks").iterdir()}
+    assert masks == {Path(mask).name for mask in recovery.cases["mask"]}
+
+
+def test_lengths_bound_the_masks(study, tmp_path) -> None:
+    opened = Study.open(study)
+    longest = Statistic("longest", "longest_axis", ("lesion",), unit="mm")
+    settings = opened.settings.model_copy(update={"statistics": (longest,)})
+    cases = [replace(case, spacing=(0.1, 0.1)) for case in opened.cases]
+    lengths = {
+        case.id: axis_lengths(mask, (0.1, 0.1))[0]
+        for case in cases
+        if (mask := opened.truth.mask(case, "lesion")).any()
+    }
+    made = Study.create(
+        tmp_path / "lengths", settings, cases, numbers=[NumberRow(id, "longest", mm) for id, mm in lengths.items()]
+    )
+    for id in lengths:
+        for name, mask in opened.marks.labels(id, "e8").items():
+            made.marks.add_raster(id, "e8", name, mask)
+    recovery = recover(made, folds=2, out=tmp_path / "out", settings=SETTINGS)
+    found = recovery.cases.set_index("id").loc[list(lengths)]
+    pixels = np.array([lengths[id] for id in lengths]) ** 2 * np.pi / 4 / 0.01
+    assert found["known"].all()
+    assert (found["pixels"] <= pixels + 1).all()
+    assert (found["pixels"] >= pixels / 4 - 1).all()
 
 
 def test_the_size_of_a_volume_is_counted_in_double_precision(study) -> None:

@@ -42,7 +42,8 @@ def project(
         temperature: t; 0 is hard.
 
     Returns:
-        In [0, 1], without a gradient. Where nothing is known, the score's own mask.
+        In [0, 1], without a gradient. Where nothing is known, the score's own mask, with
+        what is forced and without what is barred.
 
     Raises:
         ConfigError: a negative temperature.
@@ -64,7 +65,6 @@ def project(
     require_temperature(temperature)
     with torch.no_grad():
         flat = full_precision(score).flatten(2)
-        own = (flat > 0).to(flat)
         pixels = flat.shape[2]
         least, most = interval(value, value, low, high)
         known = ~(least.isnan() | most.isnan())
@@ -74,7 +74,8 @@ def project(
                 require_same_shape(score, region, "score and region")
             regions.append(None if region is None else region.flatten(2))
         ranked = _ahead(flat, *regions)
-        wanted = (ranked > 0).to(flat).sum(dim=2)
+        own = (ranked > 0).to(flat)
+        wanted = own.sum(dim=2)
         count = torch.minimum(torch.maximum(wanted, _pixels(least, pixels)), _pixels(most, pixels))
         count = torch.where(known, count, wanted)
         mask = _soft(ranked / temperature, count) if temperature > 0 else _top(ranked, count)
@@ -110,7 +111,8 @@ def project_pooled(
         temperature: t; 0 is hard.
 
     Returns:
-        A mask for each image, in [0, 1], without a gradient. Where nothing is known, the scores' own masks.
+        A mask for each image, in [0, 1], without a gradient. Where nothing is known, the scores' own masks,
+        with what is forced and without what is barred.
 
     Raises:
         ConfigError: a negative temperature, weights that are not positive.
@@ -139,15 +141,14 @@ def project_pooled(
         # Sums over whole volumes need more digits than single precision has.
         each = [one.new_full((one.numel(),), w, dtype=torch.float64) for one, w in zip(scores, counts, strict=True)]
         weight = torch.cat(each)
-        own = (flat > 0).to(flat)
+        ranked = _ahead(full_precision(flat), *regions)
         number = [weight.new_tensor([[x]]) for x in (value, value, low, high)]
         ends = interval(*number)
         if bool(ends[0].isnan()):
-            mask = own
+            mask = (ranked > 0).to(flat)
         else:
             total = weight.sum()
             least, most = (end.nan_to_num(posinf=1.0, neginf=0.0).clamp(0, 1) * total for end in ends)
-            ranked = _ahead(full_precision(flat), *regions)
             amount = torch.minimum(torch.maximum(((ranked > 0) * weight).sum(dim=2), least), most)
             mask = _soft(ranked / temperature, amount, weight) if temperature > 0 else _top(ranked, amount, weight)
         mask = _without(mask, *regions)[0, 0].to(full_precision(scores[0]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -19,10 +20,24 @@ from tallymark.measure import Overlap
 _ALONE = 1e4
 BLIND = 0.65
 """Part of their steadiness that networks are worth without a mark, where no marked image tells it."""
+UNSIZED = 0.7
+"""Part of that which is left without a number, where no image of known size tells it."""
 # Below these, a person should look.
 _DISAGREE, _UNSTEADY = 0.5, 0.7
 _BINS = 512
 _HALVINGS = 30
+
+
+class Trust(NamedTuple):
+    """What networks by themselves are worth, by structure, in [0, 1]; see :func:`tallymark.engine.blind.trust`.
+
+    Attributes:
+        unmarked: of images without a mark, the part of their own steadiness.
+        unsized: of images without a number, the part of what they would be worth with one.
+    """
+
+    unmarked: Float[np.ndarray, " k"]
+    unsized: Float[np.ndarray, " k"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ def estimates(
     masks: Bool[np.ndarray, "k *space"],
     pulls: Float[np.ndarray, " k"],
     grown: GrownTerm,
-    blind: Float[np.ndarray, " k"],
+    trust: Trust,
 ) -> list[Estimate]:
     """Estimate how good the masks of an image are.
 
@@ -59,11 +74,11 @@ def estimates(
         masks: that were recovered.
         pulls: with which they were ranked, by structure.
         grown: settings of the growth.
-        blind: what steadiness is worth where nothing has grown, by structure; see
-            :func:`tallymark.engine.blind.trust_without_marks`.
+        trust: what steadiness is worth where nothing has grown.
     """
     growth, networks = growth_outline(evidence, grown), networks_outline(evidence, grown)
     steady = steadiness_of(evidence, pulls, grown)
+    worth = trust.unmarked * np.where(evidence.known, 1.0, trust.unsized)
     found = []
     for k, mask in enumerate(masks):
         agreement, with_growth = (
@@ -75,7 +90,7 @@ def estimates(
             Estimate(
                 expected_iou=1.0
                 if evidence.most[k] == 0 and not evidence.shared[k]  # an empty mask, which the number confirms
-                else expected_iou(with_growth, Overlap.of(networks[k], mask).iou(), steadiness, float(blind[k])),
+                else expected_iou(with_growth, Overlap.of(networks[k], mask).iou(), steadiness, float(worth[k])),
                 agreement=agreement,
                 steadiness=steadiness,
                 reached=bool(reached),

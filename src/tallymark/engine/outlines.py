@@ -62,7 +62,7 @@ def scored(
         reach: pixels beyond so many times the area, in the order of growth, come after all others.
         trust: marked pixels belong to the mask in any case.
         touching: masks hold together, with their marks or with their large pieces (:mod:`tallymark.engine.pieces`).
-        large: how large, of a structure without marks.
+        large: how large, of a structure that has not grown.
 
     Example:
         >>> from pathlib import Path
@@ -98,12 +98,13 @@ def scored(
 
 
 def _held_together(ranked: Scored, evidence: Evidence, large: float) -> Scored:
-    marked = evidence.marks.reshape(len(evidence.marks), -1).any(axis=1)
-    guessed = ~marked & evidence.known
+    guessed = ~evidence.grew
     first = _alone(ranked) if guessed.any() else ranked.forced
     held = [
         # No path leads through what is not the structure.
-        in_large_pieces(np.where(barred, score.min(), score), mask, large) if alone else in_touch(score, marks, order)
+        in_large_pieces(np.where(barred, score.min(), score), mask, marks, large)
+        if alone
+        else in_touch(score, marks, order)
         for score, mask, barred, alone, marks, order in zip(
             ranked.score, first, ranked.barred, guessed, evidence.marks, evidence.order, strict=True
         )

@@ -46,31 +46,38 @@ def in_touch(
 
 
 def in_large_pieces(
-    score: Float[np.ndarray, "*space"], mask: Bool[np.ndarray, "*space"], large: float
+    score: Float[np.ndarray, "*space"],
+    mask: Bool[np.ndarray, "*space"],
+    marks: Bool[np.ndarray, "*space"],
+    large: float,
 ) -> Float[np.ndarray, "*space"]:
-    """Scores after which every piece of a mask holds a large piece of what the scores alone would give.
+    """Scores after which every piece of a mask holds a large piece of what the scores alone would give, or a mark.
 
     Where networks are unsure, specks all over the image are as likely to them as the structure. Pixels lead to a large
-    piece as those of a marked structure lead to a mark.
+    piece as those of a structure that has grown lead to a mark. Where structures are in one place and this one is
+    marked, though of unknown size, they lead to its marks alone.
 
     Args:
         score: of one structure.
         mask: that the scores alone give.
+        marks: of the structure, which has not grown from them.
         large: pieces of at least so much of its largest one are large.
 
     Source: ours; docs/results/recover.md says what it is worth.
 
     Example:
         >>> score = np.array([[5.0] * 21 + [-1.0, 4.0, 4.0, 2.0]])
-        >>> np.flatnonzero(in_large_pieces(score, score > 3, COMPACT) > 3).tolist() == list(range(21))
+        >>> np.flatnonzero(in_large_pieces(score, score > 3, score > 9, COMPACT) > 3).tolist() == list(range(21))
         True
     """
+    if marks.any() and large >= COMPACT:
+        return _led_to(score, marks)
     pieces, count = label(mask, np.ones((3,) * mask.ndim))
     if count < 2:
         return score
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    believed = (sizes >= large * sizes.max())[pieces] & mask
+    believed = ((sizes >= large * sizes.max())[pieces] & mask) | marks
     # They come before all others as it is, and go on being ranked among themselves.
     return np.where(believed, score, _led_to(score, believed))
 

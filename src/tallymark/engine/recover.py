@@ -20,10 +20,10 @@ from tallymark.data.atomic import write_text
 from tallymark.data.images import Image, normalise
 from tallymark.data.study import Case, Study
 from tallymark.data.tables import write_table
-from tallymark.engine.blind import trust_without_marks
+from tallymark.engine.blind import trust
 from tallymark.engine.config import GrownTerm, RunConfig
 from tallymark.engine.cross_fit import FoldRun, plan
-from tallymark.engine.estimates import estimates
+from tallymark.engine.estimates import Trust, estimates
 from tallymark.engine.evidence import Evidence, Gatherer
 from tallymark.engine.growers import grower
 from tallymark.engine.known_size import require_sizes
@@ -48,10 +48,9 @@ from tallymark.engine.sights import NOTHING, Sight, Sights, sights
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
 from tallymark.measure.groups import weight
-from tallymark.measure.sizes import tells_size
 
 _Item = TypeVar("_Item")
-# Marked images tell how far networks can be trusted without a mark; so many are enough.
+# Images of known size tell how far networks can be trusted without a mark or a number; so many are enough.
 _COMPARED = 48
 
 
@@ -154,30 +153,44 @@ def recover(
     shared = SharedSizes(study, kept := known_numbers(study, config), numbers_of_groups)
     gatherer = Gatherer(study, kept, marks, way, folder.growth)
     planned = plan(study, config, folds, Path(runs) if runs is not None else folder.runs)
-    folder.begin({"study": study.settings.name, "marks": marks, "folds": folds, "seed": seed, "profile": profile})
+    asked: dict[str, object] = {
+        "study": study.settings.name,
+        "marks": marks,
+        "numbers": config.data.numbers,
+        "folds": folds,
+        "seed": seed,
+        "profile": profile,
+        "settings": [*settings],
+    }
 
     def say(words: str) -> None:
         if console is not None:
             console.print(words, highlight=False, markup=False)
 
+    if before := folder.begin(asked):
+        told = ", ".join(f"{key} {value}" for key, value in before.items())
+        say(f"the masks in {folder.root} are replaced; they were made with other settings: {told}")
+    say(f"growing the marks of {len(study.cases)} images")
+    for case in _tracked(study.cases, len(study.cases), console):
+        gatherer.grown(case)
     seen = sights(study, config, planned, gatherer, folder.close_ups, say, console)
     # What was marked is in one place: networks of close-ups see it.
     close = any(sight.closer is not None for sight in seen.best.values())
     if pull is None:
-        say("growing the marks, and weighing that against the networks")
+        say("weighing growth against the networks")
         likenesses = (gatherer.likeness(case) for case in _tracked(study.cases, len(study.cases), console))
         # What has grown and is seen whole all the same lacks the mark or the number of another structure.
         pulls = choose_pulls(likenesses, k, CLOSE if close else USUAL)
     else:
         pulls = np.full(k, float(pull))
-    blind = trust_without_marks(_compared(study.cases, seen, gatherer), k, config.losses.grown)
+    trusted = trust(_compared(study.cases, seen, gatherer), k, config.losses.grown)
     large = COMPACT if close else STREWN
     say("outlining")
     rows, measured, together = [], [], []
     groups = _by_group(study.cases, seen.best, gatherer, shared)
     for group in _tracked(groups, len({case.group for case in study.cases}), console):
         parts = []
-        for outlined, own in _outlined(group, pulls, blind, large, config.losses.grown, gatherer, folder):
+        for outlined, own in _outlined(group, pulls, trusted, large, config.losses.grown, gatherer, folder):
             rows += outlined
             measured += number_rows(own, gatherer.numbers, gatherer.task)
             parts.append(own)
@@ -188,6 +201,7 @@ def recover(
     write_table(folder.numbers_file, of_numbers)
     if together:
         write_table(folder.group_numbers_file, pd.DataFrame(together))
+    folder.tidy(cases)
     write_table(folder.cases_file, cases)
     compared = check_recovered(study, folder, cases) if check else None
     named = dict(zip(study.structures, pulls.tolist(), strict=True))
@@ -204,16 +218,22 @@ def _tracked(items: Iterable[_Item], count: int, console: Console | None) -> Ite
 
 
 def _compared(cases: Sequence[Case], seen: Sights, gatherer: Gatherer) -> Iterator[Evidence]:
-    """What networks of whole images see of some marked images, where others may show what is not marked there."""
-    marked, lacking = [], False
+    """What networks of whole images see of some images of known size, where others lack a mark or a number.
+
+    Marked ones, if there are any: they tell both.
+    """
+    marked, sized, lacking = [], [], False
     for case in cases if seen.whole else ():
         grown = gatherer.grown(case)
         grew = [not np.isnan(order).any() for order in grown.order]
         lacking |= any(not there and share != NOTHING for there, share in zip(grew, grown.shares, strict=True))
         if any(grew):
             marked.append(case)
+        elif any(share not in (None, NOTHING) for share in grown.shares):
+            sized.append(case)
+    told = marked or sized
     if lacking:
-        for case in marked[:: math.ceil(len(marked) / _COMPARED) or 1]:
+        for case in told[:: math.ceil(len(told) / _COMPARED) or 1]:
             yield seen.whole[case.id].evidence(gatherer, case, case.read())
 
 
@@ -236,7 +256,7 @@ def _by_group(
 def _outlined(
     group: Sequence[tuple[FoldRun, Image, Evidence]],
     pulls: Float[np.ndarray, " k"],
-    blind: Float[np.ndarray, " k"],
+    trusted: Trust,
     large: float,
     grown: GrownTerm,
     gatherer: Gatherer,
@@ -256,7 +276,7 @@ def _outlined(
         for _, image, evidence in group
     ]
     for (run, image, evidence), score, masks in zip(group, ranked, outlines(ranked), strict=True):
-        judged = estimates(evidence, masks, pulls, grown, blind)
+        judged = estimates(evidence, masks, pulls, grown, trusted)
         rows = write_case(folder, image, evidence, masks, score.score, judged, task)
         case = evidence.case
         named = dict(zip(task.structures, masks, strict=True))
@@ -272,13 +292,16 @@ def _worst_first(cases: pd.DataFrame) -> pd.DataFrame:
 def _check_study(study: Study, config: RunConfig, *, check: bool) -> None:
     """Refuse, before anything is trained, what would fail after it."""
     require_sizes(study_task(study), ratios=True)
-    sized = {
-        each.name
-        for each in study.statistics
-        if each.kind == "area_ratio" or any(tells_size(each, name) for name in study.structures)
-    }
+    # A length bounds the size of an image's structure, but is not shared out among the images of a group.
+    of_group = {each.name for each in study.statistics if each.kind in ("area", "area_fraction", "area_ratio")}
+    sized = of_group | {each.name for each in study.statistics if each.kind == "longest_axis"}
     numbers, of_groups = known_numbers(study, config), known_group_numbers(study, config)
-    known = (number for (_, name), number in (*numbers.items(), *of_groups.items()) if name in sized)
+    known = [
+        number
+        for table, names in ((numbers, sized), (of_groups, of_group))
+        for (_, name), number in table.items()
+        if name in names
+    ]
     if all(math.isnan(end) for number in known for end in (number.value, number.low, number.high)):
         raise StudyError(
             "no image has a number that tells the size of a structure",

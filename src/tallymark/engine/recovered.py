@@ -112,22 +112,35 @@ class RecoveredFolder:
         """The growth of every case."""
         return self.root / "growth"
 
+    @property
+    def masks(self) -> Path:
+        """The masks, on the grids of their images."""
+        return self.root / "masks"
+
+    @property
+    def maps(self) -> Path:
+        """How likely each pixel is, beside the masks and under the same names."""
+        return self.root / "confidence"
+
     def mask(self, request: Request, structure: str, task: Task) -> Path:
         """As :func:`tallymark.engine.predict.mask_file`."""
         return mask_file(self.root, request, structure, task)
 
     def confidence(self, request: Request, structure: str, task: Task) -> Path:
         """Beside the masks, under the same name."""
-        return self.root / "confidence" / self.mask(request, structure, task).name
+        return self.maps / self.mask(request, structure, task).name
 
-    def begin(self, asked: Mapping[str, object]) -> None:
+    def begin(self, asked: Mapping[str, object]) -> dict[str, object]:
         """Claim the folder, and take away what would say that it is complete.
 
         Args:
-            asked: what is to be recovered.
+            asked: what is to be recovered; ``study`` names the study.
+
+        Returns:
+            What an earlier recovery in the folder was asked for otherwise; empty where nothing was.
 
         Raises:
-            ConfigError: the folder holds something that is no recovery.
+            ConfigError: the folder holds something that is no recovery, or that of another study.
             StorageError: it cannot be written.
         """
         if self.root.exists() and not self.settings_file.exists() and any(self.root.iterdir()):
@@ -137,9 +150,32 @@ class RecoveredFolder:
                 found=next(self.root.iterdir()).name,
                 remedy="choose a new folder with --out",
             )
+        before: dict[str, object] = {}
+        if self.settings_file.exists():
+            before = json.loads(self.settings_file.read_text(encoding="utf-8"))
+            if before["study"] != asked["study"]:
+                raise ConfigError(
+                    "this folder holds what was recovered of another study",
+                    where=self.settings_file,
+                    found=before["study"],
+                    expected=str(asked["study"]),
+                    remedy="choose a new folder with --out",
+                )
         write_text(self.settings_file, json.dumps(dict(asked), indent=2) + "\n")
         for file in (self.summary_file, self.cases_file, self.numbers_file, self.group_numbers_file, self.check_file):
             file.unlink(missing_ok=True)
+        return {key: value for key, value in before.items() if value != asked.get(key)}
+
+    def tidy(self, cases: pd.DataFrame) -> None:
+        """Remove masks and maps of images that the study had before, once all that it has are there.
+
+        Args:
+            cases: the rows of all masks.
+        """
+        named = {self.root / path for path in (*cases["mask"], *cases["confidence"])}
+        for folder in (self.masks, self.maps):
+            for file in set(folder.iterdir()) - named:
+                file.unlink()
 
 
 def write_case(

@@ -105,10 +105,11 @@ def _trained(
     console: Console | None,
 ) -> dict[str, Sight]:
     found: dict[str, Sight] = {}
-    what = "its network" if closer is None else "its network of close-ups"
+    what = "network of whole images" if closer is None else "network of close-ups"
     for run in planned:
         there = run.folder.model_file.exists()
-        say(f"fold {run.fold.number} of {len(planned)}: {f'{what} is there' if there else 'training without it'}")
+        done = f"its {what} is there" if there else f"training a {what} without it"
+        say(f"fold {run.fold.number} of {len(planned)}: {done}")
         model = trained(study, run, console)
         found |= {case.id: Sight(run, model, closer) for case in run.cases}
     return found
