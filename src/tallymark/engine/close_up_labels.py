@@ -129,15 +129,19 @@ class CloseUpLabels:
         }
 
         def build(path: Path) -> Mapping[str, Any]:
-            if self.console is not None:
-                self.console.print(f"close-ups of {len(closer.boxes)} images", highlight=False)
+            self._say(f"first a network of close-ups of {len(closer.boxes)} images, whose outlines replace growth")
             if not run.model_file.exists():
                 fit(closer.study, config, run, resume=run.config_file.exists(), console=self.console)
             model = load_model(run.model_file, device=best_device())
             write_rows(path, self._rows(cases, rows, gatherer, closer, model, pulls), rows.shape, np.uint8)
+            self._say("now the run's own network")
             return {}
 
         return stored_array(folder, content_key("close-up-labels", content), build)[0]
+
+    def _say(self, words: str) -> None:
+        if self.console is not None:
+            self.console.print(words, highlight=False)
 
     def _rows(
         self,

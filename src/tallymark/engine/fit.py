@@ -75,6 +75,9 @@ def fit(
     _check_statistics(task, study.split("train"), config)
     _check_teacher(config)
     _check_views(config)
+    if console is not None and config.losses.grown.weight > 0 and config.reads_marks:
+        # Of thousands of images this takes longer than anything that follows.
+        console.print(f"growing the marks of {len(study.split('train'))} images, unless kept", highlight=False)
     loader, held_out = training_loader(study, config, closer), held_out_loader(study, config)
     torch.manual_seed(config.seed)
     network = build_network(config, task)
