@@ -39,6 +39,15 @@ def test_later_layers_win(tmp_path):
     assert config.optim.learning_rate == resolve("paper", "small").optim.learning_rate
 
 
+def test_epochs_that_were_said_are_kept_however_few_steps_they_make(tmp_path):
+    file = tmp_path / "more.toml"
+    file.write_text("[optim]\nepochs = 7\n")
+    assert resolve("grow", "small").optim.steps == 600
+    for said in (resolve("grow", "small", file=file), resolve("grow", "small", settings=["optim.epochs=7"])):
+        assert (said.optim.epochs, said.optim.steps) == (7, 0)
+    assert resolve("grow", "small", settings=["optim.epochs=7", "optim.steps=9"]).optim.steps == 9
+
+
 def test_a_layer_does_not_leak_into_the_next_run():
     resolve("paper", "small", settings=["losses.weak.weight=5"])
     assert resolve("paper", "small").losses.weak.weight == 1

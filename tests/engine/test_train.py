@@ -55,6 +55,13 @@ def test_a_run_folder_says_what_it_was(study, recipe):
     assert list(root.glob("tensorboard/events*"))
 
 
+def test_few_images_come_round_more_often(study):
+    run = train(study, settings=(*TINY, "optim.epochs=1", "optim.steps=5"))
+    batches = len(Study.open(study).split("train")) // run.config.optim.batch_size
+    assert 1 < batches < 5
+    assert len(pd.read_csv(run.folder.metrics_file)) == -(-5 // batches)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(study):
     first = train(study, out=study / "a", settings=TINY)
     second = train(study, out=study / "b", settings=TINY)

@@ -86,6 +86,12 @@ def test_what_is_set_to_its_default_is_not_set(opened):
     assert of(opened) == of(opened, "predict.threshold=0.5", "augment.flip=['column']", "model.options={}")
 
 
+def test_a_least_number_of_steps_counts_where_there_are_more_for_it(opened):
+    # Explicit epochs are kept, so that nothing asks for more.
+    assert of(opened) != of(opened, "optim.epochs=40") == of(opened, "optim.steps=0") == of(opened, "optim.steps=40")
+    assert of(opened) != of(opened, "optim.steps=500")
+
+
 def test_marks_numbers_and_masks_count_by_content(opened):
     before, unnamed = of(opened), of(opened, marks=None)
     assert before == unnamed

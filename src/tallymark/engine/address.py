@@ -29,7 +29,9 @@ def address(study: Study, config: RunConfig, split: str | None) -> str:
         "generation": GENERATION,
         "split": split,
         "config": config.model_dump(
-            mode="json", exclude_defaults=True, exclude={"recipe", "profile", "runtime", "data"}
+            mode="json",
+            exclude_defaults=True,
+            exclude={"recipe": True, "profile": True, "runtime": True, "data": True, "optim": {"steps"}},
         ),
         "data": config.data.model_dump(mode="json", exclude_defaults=True, exclude={"marks", "numbers", "fold"}),
         "settings": study.settings.model_dump(mode="json", exclude_defaults=True, exclude={"name", "format", "split"}),
@@ -51,6 +53,9 @@ def address(study: Study, config: RunConfig, split: str | None) -> str:
     if config.reads_marks or config.data.marks is not None:
         name = marks_to_read(study, config)
         decides["marks"] = study.marks.fingerprint(name, [case.id for case in study.cases])
+    # Where there are as many steps without them, rows keep their address.
+    if config.optim.epochs_on(len(study.split("train"))) > config.optim.epochs:
+        decides["steps"] = config.optim.steps
     if corrected := _corrected(study, config, scored=split is not None):
         decides["corrected"] = corrected
     text = json.dumps(decides, sort_keys=True, default=str)

@@ -57,6 +57,8 @@ def close_up_config(config: RunConfig, images: int, cases: int) -> RunConfig:
     """
     size = [round(length / _VIEWS["crop"]) for length in config.data.size]
     longer = min(_LONGEST, max(1.0, cases / images))
+    optim, epochs = config.optim, config.optim.epochs_on(cases)
+    schedule = {"epochs": math.ceil(epochs * longer), "steps": optim.steps if epochs > optim.epochs else 0}
     changed = config.model_dump() | {
         "recipe": CLOSE_UP,
         "data": DataConfig(size=tuple(size), marks=MARKS).model_dump(),
@@ -66,7 +68,7 @@ def close_up_config(config: RunConfig, images: int, cases: int) -> RunConfig:
             "gated_crf": config.losses.gated_crf.model_dump(),
         },
         "augment": config.augment.model_dump() | _VIEWS,
-        "optim": config.optim.model_dump() | {"epochs": math.ceil(config.optim.epochs * longer)},
+        "optim": optim.model_dump() | schedule,
     }
     return RunConfig.model_validate(changed)
 

@@ -7,6 +7,7 @@ The run folder keeps the result as ``config.toml``, so that a run says what it w
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import tomli_w
@@ -222,6 +223,9 @@ class OptimConfig(_Section):
     """The schedule."""
 
     epochs: Annotated[int, Field(ge=1)] = 60
+    steps: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="at least so many: few images come round more often; 0: as many epochs as are said"
+    )
     batch_size: Annotated[int, Field(ge=1)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     weight_decay: Weight = 1e-4
@@ -231,6 +235,30 @@ class OptimConfig(_Section):
     )
     gradient_clip: Weight = Field(default=1.0, description="largest gradient norm; 0: none")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.99, description="averaged weights; 0: none")
+
+    def epochs_of(self, batches: int) -> int:
+        """Epochs of a training whose epoch has so many batches.
+
+        Example:
+            >>> schedule = OptimConfig(epochs=40, steps=600)
+            >>> schedule.epochs_of(19), schedule.epochs_of(3)
+            (40, 200)
+        """
+        return max(self.epochs, math.ceil(self.steps / batches))
+
+    def epochs_on(self, images: int) -> int:
+        """The same of a training on so many images; images that no full batch holds are left to other epochs."""
+        return self.epochs_of(max(1, images // self.batch_size))
+
+    @property
+    def length(self) -> str:
+        """How long a training is, in words.
+
+        Example:
+            >>> OptimConfig(epochs=40).length, OptimConfig(epochs=40, steps=600).length
+            ('40 epochs', '40 epochs and at least 600 steps')
+        """
+        return f"{self.epochs} epochs" + (f" and at least {self.steps} steps" if self.steps else "")
 
 
 class RuntimeConfig(_Section):

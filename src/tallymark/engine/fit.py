@@ -87,7 +87,7 @@ def fit(
     if checkpoint is not None:
         read_tensors(checkpoint)
     with _quiet(), _storage_errors(folder):
-        trainer = _trainer(config, folder, console)
+        trainer = _trainer(config, config.optim.epochs_of(len(loader)), folder, console)
         # weights_only: a checkpoint is data, never code.
         groups, held_out_groups = (None if one is None else groups_of(one) for one in (loader, held_out))
         segmenter = Segmenter(network, config, task, groups, held_out_groups)
@@ -102,7 +102,7 @@ def fit(
     return Run(folder, config)
 
 
-def _trainer(config: RunConfig, folder: RunFolder, console: Console | None) -> pl.Trainer:
+def _trainer(config: RunConfig, epochs: int, folder: RunFolder, console: Console | None) -> pl.Trainer:
     bar = console is not None and console.is_terminal
     callbacks: list[pl.Callback] = [
         Journal(folder.metrics_file, None if bar else console),
@@ -123,7 +123,7 @@ def _trainer(config: RunConfig, folder: RunFolder, console: Console | None) -> p
         devices=config.runtime.devices,
         num_nodes=config.runtime.nodes,
         precision=_precision(config),  # type: ignore[arg-type]  # pydantic keeps a plain string; Lightning checks it
-        max_epochs=config.optim.epochs,
+        max_epochs=epochs,
         gradient_clip_val=config.optim.gradient_clip or None,
         callbacks=callbacks,
         logger=TensorBoardLogger(folder.root, name="tensorboard", version=""),

@@ -177,7 +177,12 @@ def archive(
     config = resolve("grow", profile, settings=settings)
     images = len(study.split("train"))
     planned = supplies(
-        images, config.optim.batch_size, config.optim.epochs, shares=shares, minutes=minutes, numbers=numbers
+        images,
+        config.optim.batch_size,
+        config.optim.epochs_on(images),
+        shares=shares,
+        minutes=minutes,
+        numbers=numbers,
     )
     once = [Row(FULL, FULL, mark_set("stroke", "image"), numbers), *(supply.row for supply in planned)]
     once += kept_rows(study) if kept else []

@@ -72,6 +72,6 @@ def cost_line(done: Done) -> str:
     size = " x ".join(map(str, config.data.size))
     left = f" {done.missing} runs are still missing; the command goes on with them." if done.missing else ""
     return (
-        f"Network {config.model.name} at {size}, {config.optim.epochs} epochs, the same for every row. "
+        f"Network {config.model.name} at {size}, {config.optim.length}, the same for every row. "
         f"{len(done.results)} runs took {minutes / 60:.1f} hours of computing.{left} Per cent."
     )

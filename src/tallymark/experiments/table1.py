@@ -208,7 +208,7 @@ def _head(
         f"# Table 1 on {study.settings.name}: profile {profile}, {runs}\n\n"
         f"Command: `tallymark experiment table1 --data STUDY {' '.join(words)}`. "
         f"{len(split.split('train'))} images to learn from, {tested}, split by group. "
-        f"Network {config.model.name} at {' x '.join(map(str, config.data.size))}, {config.optim.epochs} epochs, the "
+        f"Network {config.model.name} at {' x '.join(map(str, config.data.size))}, {config.optim.length}, the "
         f"same for every row. Structures are marked {marked}. Per cent."
     )
 
