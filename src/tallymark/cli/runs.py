@@ -38,21 +38,27 @@ def train(
 
     Example: `tallymark train my-study --marks e8 --seed 0 --out my-study/runs/first`
     """
+    from tallymark.engine.train import run_folder
     from tallymark.engine.train import train as run_training
 
-    run = run_training(
-        study,
-        recipe=recipe,
-        profile=profile,
-        marks=marks,
-        numbers=numbers,
-        seed=seed,
-        out=out,
-        file=config,
-        settings=settings or [],
-        resume=resume,
-        console=progress_console(),
-    )
+    try:
+        run = run_training(
+            study,
+            recipe=recipe,
+            profile=profile,
+            marks=marks,
+            numbers=numbers,
+            seed=seed,
+            out=out,
+            file=config,
+            settings=settings or [],
+            resume=resume,
+            console=progress_console(),
+        )
+    except KeyboardInterrupt:
+        # Growth and close-ups that come before the run itself are found again without being asked for.
+        begun = run_folder(study, recipe, profile, seed, out).config_file.exists()
+        raise KeyboardInterrupt("the same command with --resume goes on" if begun and not resume else "") from None
     if json:
         print_json({"run": run.folder.root, "model": run.folder.model_file, "supervised": run.config.reads_masks})
     else:
