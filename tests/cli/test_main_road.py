@@ -53,6 +53,8 @@ def test_from_a_folder_of_images_to_a_report(source, tmp_path):
     assert json.loads(elsewhere.stdout)["on"] == "images"
     predicted = json.loads(tallymark("predict", run, source / "images", "--out", tmp_path / "p", "--json").stdout)
     assert predicted["images"] == 24
+    told = tallymark("predict", run, source / "images", "--out", tmp_path / "p").stdout.split()
+    assert {"numbers.csv", "certainty.csv"} <= {Path(word).name for word in told if Path(word).is_file()}
     tallymark("report", run, "--out", tmp_path / "report.html")
     assert "lesion" in (tmp_path / "report.html").read_text()
 

@@ -88,6 +88,7 @@ def predict(
     else:
         typer.echo(f"{numbers['id'].nunique()} images predicted: {out / 'masks'}, {out / 'overlays'}")
         typer.echo(f"numbers: {out / 'numbers.csv'}")
+        typer.echo(f"how sure the model is of each mask: {out / 'certainty.csv'}")
 
 
 def evaluate(

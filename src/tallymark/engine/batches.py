@@ -226,7 +226,7 @@ def training_loader(study: Study, config: RunConfig, closer: Closer | None = Non
         raise StudyError(
             f"nothing to learn from: no case of the train split has what the recipe {config.recipe} reads",
             where=study.folder,
-            remedy="add numbers or marks ('tallymark weaken' simulates them from masks), or choose another recipe",
+            remedy="add numbers or marks ('tallymark mark', 'tallymark import marks'), or choose another recipe",
         )
     if config.reads_sizes and config.losses.grown.weight == 0 and batches.groups_alone:
         raise StudyError(
