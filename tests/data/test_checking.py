@@ -251,7 +251,7 @@ def test_what_cannot_be_learned_is_said(tmp_path: Path) -> None:
     numbers = [NumberRow("g0", "ratio", 10, level="group")]
     made = Study.create(tmp_path / "study", settings, cases, numbers=numbers)
     findings = said(made)
-    one(findings, "2 cases have neither a number nor a mark", "c2, c3")
+    one(findings, "2 cases without a number and without a mark", "c2, c3")
     one(findings, "ratio alone", "mark fat, muscle")
     one(findings, "physical size of a pixel", "c0, c1, c2, c3")
     one(findings, "'bone'", "nothing is known")

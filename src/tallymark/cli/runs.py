@@ -80,13 +80,14 @@ def predict(
 
     Example: `tallymark predict my-study/runs/first new-images --out predicted`
     """
+    from tallymark.data.findings import counted
     from tallymark.engine.predict import predict as run_prediction
 
     numbers = run_prediction(run, images, out, groups=groups, batch_size=batch_size)
     if json:
         print_json({"out": out, "images": int(numbers["id"].nunique()), "numbers": numbers.to_dict(orient="records")})
     else:
-        typer.echo(f"{numbers['id'].nunique()} images predicted: {out / 'masks'}, {out / 'overlays'}")
+        typer.echo(f"{counted(numbers['id'].nunique(), 'image')} predicted: {out / 'masks'}, {out / 'overlays'}")
         typer.echo(f"numbers: {out / 'numbers.csv'}")
         typer.echo(f"how sure the model is of each mask: {out / 'certainty.csv'}")
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from tallymark.data.cases import Case
-from tallymark.data.findings import Finding, Severity, some
+from tallymark.data.findings import Finding, Severity, counted, some
 from tallymark.data.images import image_space, read_image
 from tallymark.data.marks import EXCLUDED, MarkSet, MarkStore
 from tallymark.data.near_duplicates import thumbnail
@@ -89,7 +89,7 @@ def check_splits(cases: Sequence[Case], settings: StudySettings, where: str) -> 
             findings.append(Finding(severity, "splits", where, f"the split '{name}' is empty", remedy))
         elif groups and len(groups) < FEW_GROUPS:
             what = f"the split '{name}' is so small that its figures are chance"
-            found = f"{len(groups)} groups"
+            found = counted(len(groups), "group")
             findings.append(Finding("warning", "splits", where, what, remedy, found, f"{FEW_GROUPS} or more"))
     return findings
 
@@ -229,7 +229,7 @@ def check_meaning(
     with_mark = {case_id for case_id, _ in marked}
     idle = [c.id for c in cases if c.id not in numbered and c.group not in groups and c.id not in with_mark]
     if idle:
-        what = f"{len(idle)} cases have neither a number nor a mark, so that they teach nothing"
+        what = f"nothing is to be learned from {counted(len(idle), 'case')} without a number and without a mark"
         remedy = "add numbers to statistics.csv, mark them, or leave them to be predicted"
         findings.append(Finding("warning", "meaning", str(folder / "cases.csv"), what, remedy, some(idle)))
     for statistic in settings.statistics:
