@@ -56,7 +56,8 @@ def exit_codes() -> str:
     errors: list[type[TallymarkError]] = [TallymarkError, *TallymarkError.__subclasses__()]
     rows = [f"| {error.exit_code} | {(error.__doc__ or '').splitlines()[0]} |" for error in errors]
     head = ["## Exit codes\n", "| code | meaning |", "|---|---|", "| 0 | Done. |"]
-    return "\n".join([*head, *rows, "| 130 | Stopped from the keyboard; what was finished is kept. |"])
+    stopped = "| 130 | Stopped from the keyboard; a line on standard error says how to go on. |"
+    return "\n".join([*head, *rows, stopped])
 
 
 def _placeholder(argument: Any) -> str:

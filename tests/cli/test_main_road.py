@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tallymark.data.study import Study
+from tallymark.datasets.pairs import import_pairs
 from tallymark.datasets.phantom import write_phantoms
+from tallymark.datasets.weaken import weaken
 from tiny import TINY
 
 WORDS = [part for setting in TINY for part in ("--set", setting)]
@@ -48,6 +53,8 @@ def test_from_a_folder_of_images_to_a_report(source, tmp_path):
     assert json.loads(elsewhere.stdout)["on"] == "images"
     predicted = json.loads(tallymark("predict", run, source / "images", "--out", tmp_path / "p", "--json").stdout)
     assert predicted["images"] == 24
+    told = tallymark("predict", run, source / "images", "--out", tmp_path / "p").stdout.split()
+    assert {"numbers.csv", "certainty.csv"} <= {Path(word).name for word in told if Path(word).is_file()}
     tallymark("report", run, "--out", tmp_path / "report.html")
     assert "lesion" in (tmp_path / "report.html").read_text()
 
@@ -62,6 +69,33 @@ def test_a_mistake_is_one_line_a_stable_code_and_json_for_machines(source, tmp_p
     missing = tallymark("import", "images", "--images", tmp_path / "nowhere", tmp_path / "study", code=4)
     assert "nowhere" in missing.stderr
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "begun", "afterwards"),
+    [
+        (("train", "--recipe", "paper"), "metrics.csv", "the same command with --resume goes on"),
+        (("train",), "close-ups/*/metrics.csv", "the same command goes on from here"),
+        (("recover",), "growth/*/*.npy", "the same command goes on from here"),
+    ],
+    ids=["learning", "close-ups", "growing"],
+)
+def test_ctrl_c_says_how_to_go_on_and_ends_with_130(source, tmp_path, verb, begun, afterwards):
+    study, out = tmp_path / "study", tmp_path / "out"
+    import_pairs(source / "images", source / "masks", study)
+    weaken(Study.open(study), marks="erosion:8%", mark_set="e8")
+    words = [*verb, str(study), "--out", str(out), *WORDS, "--set", "optim.epochs=2000"]
+    command = [sys.executable, "-m", "tallymark", *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not any(path.stat().st_size for path in out.glob(begun)) and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == f"stopped; {afterwards}"
+    assert "Traceback" not in said
 
 
 def test_the_demo_writes_its_page(tmp_path):

@@ -219,4 +219,4 @@ def test_check_lists_ends_with_a_code_and_mends(clinic: Path) -> None:
     result = run("check", clinic / "study")
     assert result.exit_code == 3
     assert "030.png" in result.output
-    assert "1 errors" in result.output
+    assert "60 cases, 59 images opened: 1 error, 1 warning\n" in result.output

@@ -157,6 +157,69 @@ def test_marks_that_contradict_image_number_or_each_other(study: Study) -> None:
     assert len(findings) == 6
 
 
+def sized(tmp_path: Path, rows: list[NumberRow], spacing: tuple[float, ...] | None = (0.5, 0.5)) -> Study:
+    """Two cases of 10 x 10 mm, the first in the group of its own number, and an area and two axes of a cyst."""
+    cases = [Case(name, save(tmp_path / f"{name}.png", noise(n)), spacing=spacing) for n, name in enumerate("ab")]
+    statistics = (
+        Statistic("size", "area", of=("cyst",), unit="cm2"),
+        Statistic("length", "longest_axis", of=("cyst",), unit="mm"),
+        Statistic("width", "shortest_axis", of=("cyst",), unit="mm"),
+    )
+    settings = StudySettings(name="x", structures=("cyst",), statistics=statistics)
+    return Study.create(tmp_path / "study", settings, cases, numbers=rows)
+
+
+@pytest.mark.parametrize("images", [True, False])
+@pytest.mark.parametrize(
+    ("number", "found", "most"),
+    [
+        (NumberRow("a", "size", 90), "90 cm2", "at most 1 cm2"),
+        (NumberRow("a", "size", low=2, high=90, variant="r5"), "at least 2 cm2", "at most 1 cm2"),
+        (NumberRow("a", "length", 900), "900 mm", "at most 16.33 mm"),
+        (NumberRow("a", "width", 20), "20 mm", "at most 16.33 mm"),
+    ],
+)
+def test_a_number_larger_than_its_image_is_an_error(
+    tmp_path: Path, number: NumberRow, found: str, most: str, images: bool
+) -> None:
+    study = sized(tmp_path, [number, NumberRow("b", number.statistic, 0.5)])
+    finding = one(said(study, images=images), "no room")
+    for words in ("error: ", "statistics.csv, case 'a'", number.statistic, f"found {found};", most, "unit", "spacing"):
+        assert words in finding
+    assert ("variant 'r5'" in finding) == (number.variant == "r5")
+
+
+def test_what_an_image_has_just_room_for_is_no_error(tmp_path: Path) -> None:
+    numbers = [
+        NumberRow("a", "size", 1.004),  # typed with few digits
+        NumberRow("a", "length", 16.3),  # of a bar from corner to corner
+        NumberRow("b", "size", low=0.5, high=90),  # the least end counts
+        NumberRow("b", "length"),
+    ]
+    assert not [finding for finding in said(sized(tmp_path, numbers)) if "room" in finding]
+
+
+def test_without_the_size_of_a_pixel_no_number_is_too_large(tmp_path: Path) -> None:
+    assert not [finding for finding in said(sized(tmp_path, [NumberRow("a", "size", 90)], None)) if "room" in finding]
+
+
+def test_only_what_is_marked_as_none_takes_room_away(tmp_path: Path) -> None:
+    study = sized(tmp_path, [NumberRow("a", "size", 90), NumberRow("b", "size", 0.8)])
+    mark = np.zeros((SIZE, SIZE), bool)
+    mark[3, 3] = True
+    for name in "ab":
+        study.marks.add_raster(name, "hand", "cyst", mark)
+    assert "case 'a'" in one(said(study), "no room")
+    for name in "ab":
+        study.marks.add_raster(name, "hand", EXCLUDED, np.arange(SIZE * SIZE).reshape(SIZE, SIZE) >= SIZE**2 // 2)
+    assert "case 'b'" in one(said(study), "none of the structures")
+
+
+def test_a_group_has_no_more_than_its_images(tmp_path: Path) -> None:
+    study = sized(tmp_path, [NumberRow("a", "size", 3, level="group"), NumberRow("b", "size", 1, level="group")])
+    assert "at most 1 cm2" in one(said(study), "of the group 'a' contradicts")
+
+
 def test_one_pixel_less_is_no_contradiction(study: Study) -> None:
     study.marks.add_raster("c01", "wide", "fat", np.arange(SIZE * SIZE).reshape(SIZE, SIZE) < 42)
     assert said(study) == []
@@ -188,7 +251,7 @@ def test_what_cannot_be_learned_is_said(tmp_path: Path) -> None:
     numbers = [NumberRow("g0", "ratio", 10, level="group")]
     made = Study.create(tmp_path / "study", settings, cases, numbers=numbers)
     findings = said(made)
-    one(findings, "2 cases have neither a number nor a mark", "c2, c3")
+    one(findings, "2 cases without a number and without a mark", "c2, c3")
     one(findings, "ratio alone", "mark fat, muscle")
     one(findings, "physical size of a pixel", "c0, c1, c2, c3")
     one(findings, "'bone'", "nothing is known")

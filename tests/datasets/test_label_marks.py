@@ -83,7 +83,7 @@ def test_every_tool_s_label_images_become_marks(tmp_path: Path) -> None:
     assert study.marks.sets()["reader1"].origin == "real"
     assert (report.images, report.marked, report.without_file) == (3, 3, 0)
     assert report.structures == {"kidney": 3, "tumour": 3, EXCLUDED: 3}
-    assert "3 of 3 label images hold marks, now in the set 'reader1'" in str(report)
+    assert "marks on 3 of 3 label images, now in the set 'reader1'" in str(report)
 
 
 def test_what_is_unmarked_is_said_and_never_background(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_some_may_be_marked_and_some_not(tmp_path: Path) -> None:
     report = import_marks(study, folder, "half", CODES, allow_missing=True)
     assert (report.images, report.marked, report.without_file) == (2, 1, 1)
     assert study.marks.case_ids("half") == ("scan0",)
-    assert "1 cases have no label image" in str(report)
+    assert "no label image of 1 case" in str(report)
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])

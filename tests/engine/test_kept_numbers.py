@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -14,8 +16,10 @@ from tallymark.engine.batches import CaseBatches
 from tallymark.engine.known_size import known_fractions
 from tallymark.engine.labels import grown_labels, ranking, taught_labels
 from tallymark.engine.recipes import resolve
+from tallymark.engine.recover import recover
 from tallymark.engine.task import study_task
 from tallymark.engine.train import train
+from tallymark.errors import StudyError
 from tiny import TINY
 
 
@@ -77,23 +81,23 @@ def test_rounded_to_zero_is_not_empty(study) -> None:
         assert (labels.certainty > 0).all()
 
 
-def test_a_longest_axis_is_grown_to_the_areas_it_bounds(study) -> None:
-    """10 pixels of 1 mm of 48 x 48: a disc has 78.5, an ellipse a quarter as wide 19.6 of 2304 mm2."""
+def in_mm(study: Path, kind: str, unit: str, value: float) -> Study:
+    """The study with pixels of 1 mm, and with one and the same number of another kind for every image."""
     text = (study / "study.toml").read_text()
-    text = text.replace('kind = "area_fraction"', 'kind = "longest_axis"').replace('unit = "fraction"', 'unit = "mm"')
+    text = text.replace('kind = "area_fraction"', f'kind = "{kind}"').replace('unit = "fraction"', f'unit = "{unit}"')
     (study / "study.toml").write_text(text)
-    cases = (study / "cases.csv").read_text().splitlines()
-    column = cases[0].split(",").index("spacing") if "spacing" in cases[0] else None
-    header = cases[0] if column is not None else cases[0] + ",spacing"
-    rows = [
-        ",".join([*line.split(",")[:column], "1 1", *line.split(",")[column + 1 :]]) if column else line + ",1 1"
-        for line in cases[1:]
-    ]
-    (study / "cases.csv").write_text("\n".join([header, *rows]) + "\n")
+    cases = pd.read_csv(study / "cases.csv", dtype=str, keep_default_na=False)
+    cases.assign(spacing="1 1").to_csv(study / "cases.csv", index=False)
     (study / "statistics.csv").write_text("level,id,statistic,structure,value,low,high,variant\n")
     opened = Study.open(study)
     name = opened.statistics[0].name
-    opened.add_numbers([NumberRow(case.id, name, value=10.0) for case in opened.cases], "measured")
+    opened.add_numbers([NumberRow(case.id, name, value=value) for case in opened.cases], "measured")
+    return opened
+
+
+def test_a_longest_axis_is_grown_to_the_areas_it_bounds(study) -> None:
+    """10 pixels of 1 mm of 48 x 48: a disc has 78.5, an ellipse a quarter as wide 19.6 of 2304 mm2."""
+    opened = in_mm(study, "longest_axis", "mm", 10.0)
     batch, term = grown(opened, "measured")
     sizes = known_fractions(study_task(opened), batch)
     disc = math.pi / 4 * 100 / 48**2
@@ -105,6 +109,36 @@ def test_a_longest_axis_is_grown_to_the_areas_it_bounds(study) -> None:
         grown_labels(batch, term).grown[few].mean(dim=(1, 2, 3)), torch.tensor(disc * 5 / 8), atol=4e-3
     )
     train(opened, numbers="measured", settings=(*TINY, "optim.epochs=3", "losses.grown.warmup=0.34"))
+
+
+@pytest.mark.parametrize(("kind", "unit", "most"), [("area", "mm2", "2304 mm2"), ("longest_axis", "mm", "78.38 mm")])
+def test_a_number_that_an_image_has_no_room_for_is_refused_by_name(study, tmp_path, kind, unit, most) -> None:
+    opened = in_mm(study, kind, unit, 20.0)
+    table = study / "statistics.csv"
+    case = opened.split("train")[2]
+    lines = table.read_text().splitlines()
+    row = next(place for place, line in enumerate(lines) if f",{case.id}," in line)
+    lines[row] = lines[row].replace("20", "90000")
+    table.write_text("\n".join(lines) + "\n")
+    roads = [
+        lambda: train(study, numbers="measured", settings=TINY, out=tmp_path / "run"),
+        lambda: train(study, recipe="paper", numbers="measured", settings=TINY, out=tmp_path / "run"),
+    ]
+    if kind == "area":  # an axis alone is nothing to recover from
+        roads.append(lambda: recover(study, numbers="measured", out=tmp_path / "out", settings=TINY))
+    for learn in roads:
+        with pytest.raises(StudyError, match="no room for the number") as refused:
+            learn()
+        for words in (f"{table}, case '{case.id}'", f"found 90000 {unit}", f"at most {most}", "tallymark check"):
+            assert words in str(refused.value)
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "out").exists()  # before anything is trained
+
+
+def test_an_area_rounded_up_to_a_hair_above_its_image_is_all_of_it(study) -> None:
+    batch, _ = grown(in_mm(study, "area", "mm2", 48 * 48 + 5), "measured")
+    marked = batch.marks.sum(dim=(1, 2, 3)) > 0
+    assert (batch.grown[marked] == 1).all()
 
 
 @pytest.mark.parametrize("kept", ["interval:20%", "noisy:20%", "missing:50%", "rounded:5%", "biased:-20%"])

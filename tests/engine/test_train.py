@@ -163,8 +163,12 @@ def test_a_study_without_marks_or_with_an_unknown_set_says_what_to_do(study):
     with pytest.raises(StudyError, match="weaken"):
         train(study, marks="clicks", settings=TINY)
     (study / "marks.sqlite").unlink()
-    with pytest.raises(StudyError, match="weaken"):
+    with pytest.raises(StudyError, match=r"tallymark mark .*tallymark import marks .*tallymark weaken "):
         train(study, settings=TINY)
+    (study / "truth.csv").unlink()  # there is nothing left to be weakened
+    with pytest.raises(StudyError, match="tallymark import marks") as error:
+        train(study, settings=TINY)
+    assert "weaken" not in str(error.value)
 
 
 def test_nothing_is_begun_when_the_study_cannot_be_trained(study):

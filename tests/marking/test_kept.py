@@ -59,6 +59,13 @@ def test_numbers_in_pixels_and_in_words(tmp_path, statistics, rows, areas, words
         assert [str(number) for number in numbers.of(case)] == words
 
 
+def test_a_number_that_the_image_has_no_room_for_is_said(tmp_path) -> None:
+    rows = NumberRow("x", "area", value=90000), NumberRow("x", "length", low=5, high=900)
+    numbers, case = kept(tmp_path, (AREA, LENGTH), *rows)
+    assert numbers.without_room(case, (10, 20), (0.5, 0.5)) == ["fat 90000 mm²: the image has room for 50 mm² at most"]
+    assert numbers.without_room(case, (10, 20), None) == []
+
+
 def test_an_area_without_spacing_is_no_number_of_pixels(tmp_path) -> None:
     numbers, case = kept(tmp_path, (AREA,), NumberRow("x", "area", value=10))
     assert numbers.areas(case, (10, 20), None) == {}

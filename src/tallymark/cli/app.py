@@ -24,10 +24,12 @@ from tallymark.cli import (
     weaken,
 )
 from tallymark.cli.output import print_error, wants_json
+from tallymark.cli.stopping import Stoppable
 from tallymark.errors import TallymarkError
 
 app = typer.Typer(
     name="tallymark",
+    cls=Stoppable,
     help="Learn to segment from the numbers a clinic kept and a few marked pixels.",
     no_args_is_help=True,
     add_completion=False,
@@ -82,9 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except TallymarkError as error:
         print_error(error, as_json=wants_json(words))
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("stopped; what was finished is kept", file=sys.stderr)
-        raise SystemExit(130) from None
     except BrokenPipeError:
         # The reader of our output went away (| head): not an error of ours.
         sys.stderr.close()

@@ -30,6 +30,7 @@ def check(
     """
     from tallymark.data.checking import check_study
     from tallymark.data.checking import group_duplicates as regroup
+    from tallymark.data.findings import counted
     from tallymark.errors import StudyError
 
     report = check_study(study, images=images)
@@ -55,7 +56,8 @@ def check(
     else:
         if done is not None:
             old = sum(map(len, done.merged.values()))
-            typer.echo(f"{old} groups became {len(done.merged)}; the splits were dealt anew: {done.moved} cases moved")
+            moved = counted(done.moved, "case")
+            typer.echo(f"{old} groups became {len(done.merged)}; the splits were dealt anew: {moved} moved")
         if done is not None and done.runs:
             typer.echo(f"these runs know the old splits; train them again: {', '.join(done.runs)}")
         for finding in sorted(report.findings, key=lambda finding: finding.severity != "error"):
@@ -63,7 +65,8 @@ def check(
         for note in report.notes:
             typer.echo(f"note: {note}")
         for name, count in report.marked.items():
-            typer.echo(f"mark set '{name}': {count} of {report.cases} images marked")
-        typer.echo(f"{report.cases} cases, {report.opened} images opened: {errors} errors, {warnings} warnings")
+            typer.echo(f"mark set '{name}': {count} of {counted(report.cases, 'image')} marked")
+        looked = f"{counted(report.cases, 'case')}, {counted(report.opened, 'image')} opened"
+        typer.echo(f"{looked}: {counted(errors, 'error')}, {counted(warnings, 'warning')}")
     if errors:
         raise typer.Exit(StudyError.exit_code)

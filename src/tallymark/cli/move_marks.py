@@ -22,6 +22,7 @@ def move_marks(
 
     Example: `tallymark move-marks my-study postgresql+psycopg://tallymark@db.clinic.example/my_study`
     """
+    from tallymark.data.findings import counted
     from tallymark.data.move_marks import move_marks as move
     from tallymark.data.study import Study
 
@@ -29,4 +30,4 @@ def move_marks(
     if json:
         print_json({"rows": rows})
     else:
-        typer.echo(f"{rows} rows moved; what is marked from now on goes there")
+        typer.echo(f"{counted(rows, 'row')} moved; what is marked from now on goes there")

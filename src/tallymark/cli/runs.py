@@ -38,21 +38,27 @@ def train(
 
     Example: `tallymark train my-study --marks e8 --seed 0 --out my-study/runs/first`
     """
+    from tallymark.engine.train import run_folder
     from tallymark.engine.train import train as run_training
 
-    run = run_training(
-        study,
-        recipe=recipe,
-        profile=profile,
-        marks=marks,
-        numbers=numbers,
-        seed=seed,
-        out=out,
-        file=config,
-        settings=settings or [],
-        resume=resume,
-        console=progress_console(),
-    )
+    try:
+        run = run_training(
+            study,
+            recipe=recipe,
+            profile=profile,
+            marks=marks,
+            numbers=numbers,
+            seed=seed,
+            out=out,
+            file=config,
+            settings=settings or [],
+            resume=resume,
+            console=progress_console(),
+        )
+    except KeyboardInterrupt:
+        # Growth and close-ups that come before the run itself are found again without being asked for.
+        begun = run_folder(study, recipe, profile, seed, out).config_file.exists()
+        raise KeyboardInterrupt("the same command with --resume goes on" if begun and not resume else "") from None
     if json:
         print_json({"run": run.folder.root, "model": run.folder.model_file, "supervised": run.config.reads_masks})
     else:
@@ -74,14 +80,16 @@ def predict(
 
     Example: `tallymark predict my-study/runs/first new-images --out predicted`
     """
+    from tallymark.data.findings import counted
     from tallymark.engine.predict import predict as run_prediction
 
     numbers = run_prediction(run, images, out, groups=groups, batch_size=batch_size)
     if json:
         print_json({"out": out, "images": int(numbers["id"].nunique()), "numbers": numbers.to_dict(orient="records")})
     else:
-        typer.echo(f"{numbers['id'].nunique()} images predicted: {out / 'masks'}, {out / 'overlays'}")
+        typer.echo(f"{counted(numbers['id'].nunique(), 'image')} predicted: {out / 'masks'}, {out / 'overlays'}")
         typer.echo(f"numbers: {out / 'numbers.csv'}")
+        typer.echo(f"how sure the model is of each mask: {out / 'certainty.csv'}")
 
 
 def evaluate(

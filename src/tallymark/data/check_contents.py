@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from tallymark.data.cases import Case
-from tallymark.data.findings import Finding, Severity, some
+from tallymark.data.findings import Finding, Severity, counted, some
 from tallymark.data.images import image_space, read_image
 from tallymark.data.marks import EXCLUDED, MarkSet, MarkStore
 from tallymark.data.near_duplicates import thumbnail
 from tallymark.data.numbers import RECORDED, Number, NumberRow
+from tallymark.data.room import has_room
 from tallymark.data.settings import SPLITS, StudySettings
 from tallymark.errors import TallymarkError
 from tallymark.measure.definition import Statistic
@@ -88,7 +89,7 @@ def check_splits(cases: Sequence[Case], settings: StudySettings, where: str) -> 
             findings.append(Finding(severity, "splits", where, f"the split '{name}' is empty", remedy))
         elif groups and len(groups) < FEW_GROUPS:
             what = f"the split '{name}' is so small that its figures are chance"
-            found = f"{len(groups)} groups"
+            found = counted(len(groups), "group")
             findings.append(Finding("warning", "splits", where, what, remedy, found, f"{FEW_GROUPS} or more"))
     return findings
 
@@ -193,7 +194,8 @@ def _contradictions(
         most = number.value if math.isnan(number.high) else number.high
         least = number.value if math.isnan(number.low) else number.low
         inside = np.logical_or.reduce([labels[name] for name in statistic.of if name in labels] or [some_mask & False])
-        free = some_mask.size - int(labels.get(EXCLUDED, some_mask & False).sum())
+        excluded = int(labels.get(EXCLUDED, some_mask & False).sum())
+        free = some_mask.size - excluded
         unit, scale = statistic.unit, statistic.scale
         remedy = "correct the number in statistics.csv, or clear the marks of this case and mark it again"
         # A number comes from a mask of whole pixels: half a pixel is no contradiction.
@@ -203,7 +205,8 @@ def _contradictions(
             findings.append(
                 Finding(severity, "marks", where, what, remedy, found, f"at most {most / scale:.4g} {unit}")
             )
-        if free * pixel < least - pixel / 2:
+        # What is larger than the whole image has no room whatever is marked: see check_sizes.
+        if excluded and free * pixel < least - pixel / 2 and has_room(least, some_mask.size * pixel):
             what = f"so much is marked as none of the structures that the number '{statistic.name}' has no room"
             found = f"{free * pixel / scale:.4g} {unit} left"
             findings.append(
@@ -226,7 +229,7 @@ def check_meaning(
     with_mark = {case_id for case_id, _ in marked}
     idle = [c.id for c in cases if c.id not in numbered and c.group not in groups and c.id not in with_mark]
     if idle:
-        what = f"{len(idle)} cases have neither a number nor a mark, so that they teach nothing"
+        what = f"nothing is to be learned from {counted(len(idle), 'case')} without a number and without a mark"
         remedy = "add numbers to statistics.csv, mark them, or leave them to be predicted"
         findings.append(Finding("warning", "meaning", str(folder / "cases.csv"), what, remedy, some(idle)))
     for statistic in settings.statistics:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from tallymark.data.cases import Case
 from tallymark.data.findings import Finding
 from tallymark.data.numbers import NumberRow
+from tallymark.data.room import most_in_image
 from tallymark.measure.definition import Statistic
 from tallymark.measure.groups import UNKNOWN, Range, pooled
 
@@ -27,7 +28,8 @@ def check_groups(
 
     Args:
         cases: of the study.
-        spaces: shapes of the images by case id, as far as they were opened; fractions are weighed by them.
+        spaces: shapes of the images by case id, as far as they were opened; fractions are weighed by them, and areas
+            are at most those of the images.
         statistics: what the numbers mean.
         rows: the numbers at both levels.
         where: the table that a finding names.
@@ -59,9 +61,13 @@ def check_groups(
             if statistic.kind == "area_fraction" and not all(image.id in spaces for image in images):
                 continue
             ranges = [number.get(("image", image.id, name, variant), UNKNOWN) for image in images]
-            most_possible = statistic.bounds[1] / statistic.scale
+            largest = [most_in_image(statistic, spaces.get(image.id, ()), image.spacing) for image in images]
             least = pooled(statistic, weights, [max(one.low, 0.0) if one.known else 0.0 for one in ranges])
-            most = pooled(statistic, weights, [one.high if one.known else most_possible for one in ranges])
+            most = pooled(
+                statistic,
+                weights,
+                [one.high if one.known else end for one, end in zip(ranges, largest, strict=True)],
+            )
             if total.high < least * (1 - _SLACK) or total.low * (1 - _SLACK) > most:
                 bound, end = ("at least", least) if total.high < least else ("at most", most)
                 shown = total.high if total.high < least else total.low

@@ -12,6 +12,7 @@ from tallymark.data.cases import Case, cases_table
 from tallymark.data.check_contents import Look, check_marks, check_meaning, check_splits, kept_numbers, look_at_images
 from tallymark.data.check_groups import check_groups
 from tallymark.data.check_ratios import check_ratios
+from tallymark.data.check_sizes import check_sizes
 from tallymark.data.check_tables import Tables, read_tables
 from tallymark.data.findings import Finding, Severity, some
 from tallymark.data.mark_place import mark_place
@@ -120,6 +121,7 @@ def check_study(folder: Path | str, *, images: bool | None = None) -> CheckRepor
     report.findings += found
     spaces = {case.id: look.space for case, look in zip(tables.cases, looks, strict=True) if look.space is not None}
     statistics = tables.settings.statistics
+    report.findings += check_sizes(tables.cases, looks, statistics, tables.numbers, str(folder / NUMBERS))
     report.findings += check_groups(tables.cases, spaces, statistics, tables.numbers, str(folder / NUMBERS))
     report.findings += check_ratios(
         tables.settings.structures, statistics, tables.numbers, marked, str(folder / SETTINGS)

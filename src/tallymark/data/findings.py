@@ -68,3 +68,13 @@ def some(names: Iterable[str]) -> str:
     """
     listed = list(names)
     return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(0, "error"), counted(1, "image"), counted(2, "image")
+        ('0 errors', '1 image', '2 images')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from tallymark.data.atomic import write_text
+from tallymark.data.findings import counted
 from tallymark.data.formats import VOLUMES, suffix_of
 from tallymark.data.images import write_label_image
 from tallymark.data.marks import EXCLUDED
@@ -41,7 +42,7 @@ class ExportReport:
 
     def __str__(self) -> str:
         codes = ", ".join(f"{name} = {code}" for name, code in self.codes.items())
-        return f"marks of {self.images} images in {self.folder}" + (f": {codes}" if codes else "")
+        return f"marks of {counted(self.images, 'image')} in {self.folder}" + (f": {codes}" if codes else "")
 
 
 def export_marks(

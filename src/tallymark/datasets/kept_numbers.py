@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tallymark.data.findings import counted
 from tallymark.data.images import image_space
 from tallymark.data.study import RECORDED, Case, Number, NumberRow, Study
 from tallymark.datasets.exact_numbers import EXACT, measure_exact
@@ -45,7 +46,7 @@ class KeptNumbersReport:
     read_as_zero: int
 
     def __str__(self) -> str:
-        lines = [f"{self.numbers} numbers '{self.variant}': {self.source} ones, {self.kept}"]
+        lines = [f"{counted(self.numbers, 'number')} '{self.variant}': {self.source} ones, {self.kept}"]
         if self.dropped:
             lines.append(f"{self.dropped} have none")
         if self.read_as_zero:

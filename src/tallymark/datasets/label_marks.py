@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 
-from tallymark.data.findings import some
+from tallymark.data.findings import counted, some
 from tallymark.data.formats import SUFFIXES, VOLUMES, suffix_of
 from tallymark.data.images import image_space
 from tallymark.data.marks import EXCLUDED, MarkStore
@@ -42,8 +42,9 @@ class LabelMarksReport:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} with {name}" for name, count in self.structures.items())
-        text = f"{self.marked} of {self.images} label images hold marks, now in the set '{self.mark_set}': {counts}"
-        return text + (f"\n{self.without_file} cases have no label image" if self.without_file else "")
+        images = counted(self.images, "label image")
+        text = f"marks on {self.marked} of {images}, now in the set '{self.mark_set}': {counts}"
+        return text + (f"\nno label image of {counted(self.without_file, 'case')}" if self.without_file else "")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from tallymark.data.cases import Case
-from tallymark.data.findings import some
+from tallymark.data.findings import counted, some
 from tallymark.data.settings import SPLITS, ImageSettings, SplitSettings, StudySettings
 from tallymark.data.study import Study
 from tallymark.data.tables import read_table
@@ -56,7 +56,7 @@ class ImportReport:
 
     def __str__(self) -> str:
         present = ", ".join(f"{count} with {structure}" for structure, count in self.with_structure.items())
-        parts = [f"{self.cases} images of {self.groups} groups: {present}"]
+        parts = [f"{counted(self.cases, 'image')} of {counted(self.groups, 'group')}: {present}"]
         parts += [
             f"{count} {what}"
             for count, what in ((self.empty, "with empty masks"), (self.unmasked, "without masks"))

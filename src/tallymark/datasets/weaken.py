@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from scipy.ndimage import label
 
+from tallymark.data.findings import counted
 from tallymark.data.study import Case, NumberRow, Study
 from tallymark.datasets.exact_numbers import EXACT, Masks, exact_numbers, for_masked
 from tallymark.datasets.generators import MarkOptions, Per
@@ -56,17 +57,17 @@ class WeakenReport:
 
     def __str__(self) -> str:
         share = f"{self.share_mean:.2%} of the structure on average ({self.share_min:.2%} to {self.share_max:.2%})"
-        lines = [f"{self.cases} images marked as '{self.mark_set}' by {self.marks}: {share}"]
+        lines = [f"{counted(self.cases, 'image')} marked as '{self.mark_set}' by {self.marks}: {share}"]
         if self.outside_mean > 0:
             lines.append(f"{self.outside_mean:.2%} of the marked pixels lie outside")
         if self.unmarked:
             lines.append(f"{self.unmarked} of {self.components} connected components have no mark")
         lines += [
-            f"{count} images {what}"
-            for count, what in ((self.empty, "are empty"), (self.unmasked, "have no masks"))
+            f"{counted(count, 'image')} {what}"
+            for count, what in ((self.empty, "with empty masks"), (self.unmasked, "without masks"))
             if count
         ]
-        return "\n".join([*lines, f"{self.numbers} exact numbers"])
+        return "\n".join([*lines, counted(self.numbers, "exact number")])
 
 
 def weaken(

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tallymark.data.cache import marks_at, open_cache, truth_cache
+from tallymark.data.cache import DecodedCache, marks_at, open_cache, truth_cache
 from tallymark.data.resize import resized_spacing
 from tallymark.data.study import Case, Study
 from tallymark.engine.batch import Batch
@@ -24,7 +24,7 @@ from tallymark.engine.groups import Groups, read_groups, shared_by_marks, shares
 from tallymark.engine.growers import grower
 from tallymark.engine.grown import grown_at, unpack
 from tallymark.engine.known_ratio import free_ratios
-from tallymark.engine.known_size import KnownFractions, known_fractions
+from tallymark.engine.known_size import KnownFractions, known_fractions, require_room
 from tallymark.engine.proposed import hardly_marked
 from tallymark.engine.reads import drawn, known_group_numbers, known_numbers, marks_to_read, masked
 from tallymark.engine.task import study_task
@@ -47,7 +47,8 @@ class CaseBatches(Dataset[Batch]):
         closer: what looks closer at what has grown; None: nothing does.
 
     Raises:
-        StudyError: a number or mark set the configuration asks for does not exist.
+        StudyError: a number or mark set the configuration asks for does not exist, or an image has no room for its
+            number.
         ConfigError: the size has not as many axes as the study's images.
     """
 
@@ -77,11 +78,10 @@ class CaseBatches(Dataset[Batch]):
         cache = open_cache(study, size)
         self._rows = np.array([cache.index(case.id) for case in self.cases], dtype=np.int64)
         self._images = cache.images
-        pixels = [float(math.prod(cache.space(case.id))) for case in self.cases]
         # What held-out cases are judged by is never thinned out.
         marked = drawn(self.cases, config.data.marked if growing else 1.0)
         numbered = drawn(self.cases, config.data.numbered if growing else 1.0)
-        self._values, self.groups = _numbers(study, self.cases, config, pixels, numbered)
+        self._values, self.groups = _numbers(study, self.cases, config, cache, numbered)
         unknown = (math.nan,) * dimension
         spacing = [
             resized_spacing(cache.spacing(case.id) or unknown, cache.space(case.id), size) for case in self.cases
@@ -226,7 +226,7 @@ def training_loader(study: Study, config: RunConfig, closer: Closer | None = Non
         raise StudyError(
             f"nothing to learn from: no case of the train split has what the recipe {config.recipe} reads",
             where=study.folder,
-            remedy="add numbers or marks ('tallymark weaken' simulates them from masks), or choose another recipe",
+            remedy="add numbers or marks ('tallymark mark', 'tallymark import marks'), or choose another recipe",
         )
     if config.reads_sizes and config.losses.grown.weight == 0 and batches.groups_alone:
         raise StudyError(
@@ -287,13 +287,15 @@ def _numbers(
     study: Study,
     cases: Sequence[Case],
     config: RunConfig,
-    pixels: Sequence[float],
+    cache: DecodedCache,
     read: Bool[np.ndarray, " n"],
 ) -> tuple[Float[np.ndarray, "3 n s"], Groups | None]:
     """Value, low and high of every case and statistic, all NaN where nothing is recorded; and the numbers of groups."""
     columns = np.full((3, len(cases), len(study.statistics)), np.nan, dtype=np.float32)
     chosen = {case.id for case, taken in zip(cases, read, strict=True) if taken}
     known = {key: number for key, number in known_numbers(study, config).items() if key[0] in chosen}
+    require_room(study, cases, known, lambda case: cache.space(case.id))
+    pixels = [float(math.prod(cache.space(case.id))) for case in cases]
     groups = read_groups(study, cases, known, known_group_numbers(study, config), pixels)
     for row, case in enumerate(cases):
         for column, statistic in enumerate(study.statistics):

@@ -21,7 +21,7 @@ from tallymark.engine.model_file import Model, load_model
 from tallymark.engine.predict import best_device
 from tallymark.engine.run_folder import RunFolder
 from tallymark.engine.views import flipped_logits, network_input
-from tallymark.errors import StudyError
+from tallymark.errors import ConfigError, StudyError
 
 # Raised when networks are asked in another way: what they saw before is then not used.
 _FORMAT = 2
@@ -60,6 +60,13 @@ def plan(study: Study, config: RunConfig, folds: int, runs: Path) -> list[FoldRu
         ConfigError: fewer than 2 folds.
         StudyError: more folds than groups.
     """
+    if folds < 2:
+        raise ConfigError(
+            "every image is seen by networks that learned from the other folds",
+            where="--folds",
+            found=folds,
+            expected="2 or more",
+        )
     planned = []
     groups = len({case.group for case in study.cases})
     if folds > groups:

@@ -21,7 +21,7 @@ from tallymark.data.study import Case, Number, Study
 from tallymark.engine.batch import Batch
 from tallymark.engine.growers import Grower
 from tallymark.engine.grown import growths_of, known_shares
-from tallymark.engine.known_size import KnownFractions, known_fractions
+from tallymark.engine.known_size import KnownFractions, known_fractions, require_room
 from tallymark.engine.pull import likeness_of_marks
 from tallymark.engine.task import Task, study_task
 from tallymark.grow import Growth
@@ -98,6 +98,9 @@ class Gatherer:
         mark_set: of its marks; None: no mark is used.
         grower: of :func:`tallymark.engine.growers.grower`.
         folder: where the growth of every case is kept.
+
+    Raises:
+        StudyError: an image has no room for its number.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Gatherer:
         self.numbers = numbers
         self.grower = grower
         self.task = study_task(study)
+        require_room(study, study.cases, numbers, lambda case: image_space(case.image))
         ids = [case.id for case in study.cases]
         content = {
             "format": _FORMAT,

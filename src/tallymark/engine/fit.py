@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -91,9 +92,8 @@ def fit(
         # weights_only: a checkpoint is data, never code.
         groups, held_out_groups = (None if one is None else groups_of(one) for one in (loader, held_out))
         segmenter = Segmenter(network, config, task, groups, held_out_groups)
-        trainer.fit(segmenter, loader, held_out, ckpt_path=checkpoint, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        with _interrupts(trainer):
+            trainer.fit(segmenter, loader, held_out, ckpt_path=checkpoint, weights_only=True)
         if trainer.is_global_zero:
             curves(folder.metrics_file, folder.curves_file)
             # Written last: a folder with a model is a finished run.
@@ -185,6 +185,19 @@ def _check_statistics(task: Task, cases: Sequence[Case], config: RunConfig) -> N
             found=config.augment.affine,
             expected="0",
         )
+
+
+@contextmanager
+def _interrupts(trainer: pl.Trainer) -> Iterator[None]:
+    """Ctrl-C is the caller's: Lightning would end the process with code 1, and leave it deaf to the key."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -305,4 +305,5 @@ def known_shares(sizes: KnownFractions, row: int) -> list[tuple[float, float] | 
     """Known shares of one image by structure, least and most; None where unknown."""
     least, most = sizes.ends()
     pairs = zip(least[row].tolist(), most[row].tolist(), strict=True)
-    return [(max(low, 0.0), min(high, 1.0)) if low == low and high == high else None for low, high in pairs]
+    # A hair above the image is the rounding of a number; see require_room.
+    return [(min(max(low, 0.0), 1.0), min(high, 1.0)) if low == low and high == high else None for low, high in pairs]

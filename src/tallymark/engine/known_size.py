@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tallymark.core.intervals import interval
+from tallymark.data.room import REMEDY, no_room
+from tallymark.data.study import NUMBERS, Case, Number, Study
 from tallymark.engine.batch import Batch
 from tallymark.engine.task import Task
 from tallymark.errors import StudyError
@@ -105,6 +108,35 @@ def _following(task: Task, batch: Batch) -> Float[Tensor, "3 b k"]:
     exact = found.low == found.high
     numbers = (np.where(exact, found.low, np.nan), *(np.where(exact, np.nan, end) for end in found))
     return torch.from_numpy(np.stack(numbers)).to(batch.value)
+
+
+def require_room(
+    study: Study,
+    cases: Sequence[Case],
+    numbers: Mapping[tuple[str, str], Number],
+    space: Callable[[Case], Sequence[int]],
+) -> None:
+    """Refuse numbers that are larger than their image, before anything is grown to them or learned from them.
+
+    Args:
+        study: the study.
+        cases: of which it is asked.
+        numbers: by case id and statistic, in canonical units.
+        space: tells the shape of an image; asked only where a number depends on it.
+
+    Raises:
+        StudyError: an image has no room for one of its numbers; names the case.
+    """
+    remedy = f"{REMEDY}; 'tallymark check {study.folder}' lists all such numbers"
+    for case in cases:
+        for statistic in study.statistics:
+            number = numbers.get((case.id, statistic.name))
+            if number is None or not statistic.physical:
+                continue
+            where = f"{study.folder / NUMBERS}, case '{case.id}'"
+            error = no_room(statistic, number, space(case), case.spacing, where=where, remedy=remedy)
+            if error is not None:
+                raise error
 
 
 def require_sizes(task: Task, *, ratios: bool = False) -> None:

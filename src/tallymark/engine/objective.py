@@ -206,7 +206,7 @@ def group_parts(prob: Float[Tensor, "b k *space"], batch: Batch, task: Task, gro
 
 def needs_spacing(statistics_of_study: Sequence[Statistic]) -> list[str]:
     """Names of the statistics that are in physical units, so that the spacing must be known."""
-    return [s.name for s in statistics_of_study if s.kind in ("area", "longest_axis", "shortest_axis")]
+    return [s.name for s in statistics_of_study if s.physical]
 
 
 def lengths(statistics_of_study: Sequence[Statistic]) -> list[str]:

@@ -39,11 +39,18 @@ def mark_set(study: Study, name: str | None) -> str:
             "which mark set?" if name is None else f"no mark set '{name}'",
             where=study.folder,
             found=", ".join(there) or "no marks",
-            remedy="name one with --marks, or make one: by hand, 'tallymark mark STUDY', or of full masks, "
-            "'tallymark weaken STUDY --marks erosion:8% --as e8'; "
+            remedy=f"name one with --marks, or make one: {', or '.join(_ways_to_marks(study))}; "
             "with --set data.marked=0 the recipe grow learns from numbers alone",
         )
     return name
+
+
+def _ways_to_marks(study: Study) -> list[str]:
+    """How a study comes to marks; full masks are weakened only where there are any."""
+    ways = ["by hand, 'tallymark mark STUDY'", "from another tool, 'tallymark import marks STUDY FOLDER --as NAME'"]
+    if study.has_truth:
+        ways.append("of full masks, 'tallymark weaken STUDY --marks erosion:8% --as e8'")
+    return ways
 
 
 def masked(study: Study, cases: Sequence[Case], share: float | None) -> Bool[np.ndarray, " n"]:

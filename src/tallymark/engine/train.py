@@ -13,7 +13,7 @@ from tallymark.engine.fit import Run, fit
 from tallymark.engine.recipes import resolve
 from tallymark.engine.run_folder import RunFolder
 
-__all__ = ["Run", "train"]
+__all__ = ["Run", "run_folder", "train"]
 
 
 def train(
@@ -58,10 +58,20 @@ def train(
     """
     study = study if isinstance(study, Study) else Study.open(Path(study))
     config = resolve(recipe, profile, seed=seed, marks=marks, numbers=numbers, file=file, settings=settings)
-    folder = RunFolder(Path(out) if out is not None else study.folder / "runs" / f"{recipe}-{profile}-{seed}")
+    folder = run_folder(study.folder, recipe, profile, seed, out)
     if resume:
         folder.resume(config)
         if folder.model_file.exists():
             return Run(folder, config)
     closer = close_up_labels(study, config, folder.close_ups, console)
     return fit(study, config, folder, resume=resume, console=console, closer=closer)
+
+
+def run_folder(study: Path, recipe: str, profile: str, seed: int, out: Path | str | None = None) -> RunFolder:
+    """The folder of a run; arguments as of :func:`train`.
+
+    Example:
+        >>> run_folder(Path("my-study"), "grow", "small", 0).root.as_posix()
+        'my-study/runs/grow-small-0'
+    """
+    return RunFolder(Path(out) if out is not None else study / "runs" / f"{recipe}-{profile}-{seed}")

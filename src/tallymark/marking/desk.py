@@ -155,10 +155,11 @@ class Desk:
             lambda: grow_marks(frame, marks, areas, self.study.structures, self.runner.run, self.study.wholes),
         )
         numbers = " · ".join(str(kept) for kept in self.kept.of(case))
+        excessive = self.kept.without_room(case, frame.space, frame.spacing)
         return {
             "outlines": shown(masks, self.study.structures, frame.space, plane),
             "notes": [f"grown to {numbers}"] if masks else [],
-            "warnings": warnings,
+            "warnings": [*excessive, *warnings],
         }
 
     def model(self, key: str, plane: int, user: str) -> dict[str, Any]:

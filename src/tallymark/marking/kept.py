@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tallymark.data.room import has_room, most_in_image
 from tallymark.data.study import Case, Number, Study
 from tallymark.errors import StudyError
 from tallymark.measure.definition import Statistic
@@ -139,6 +140,15 @@ class KeptNumbers:
                 if span.known:
                     kept.append(Kept(statistic, value, span))
         return kept
+
+    def without_room(self, case: Case, space: Sequence[int], spacing: Sequence[float] | None) -> list[str]:
+        """What is to be said of numbers that the image has no room for; arguments as of :meth:`areas`."""
+        kept = [(one, most_in_image(one.statistic, space, spacing)) for one in self.of(case)]
+        return [
+            f"{one}: the image has room for {written(one.statistic, most)} at most"
+            for one, most in kept
+            if not has_room(one.range.low, most)
+        ]
 
     def areas(
         self, case: Case, space: Sequence[int], spacing: Sequence[float] | None

@@ -91,6 +91,11 @@ class Statistic:
         return (0.0, 1.0) if self.kind in fractions else (0.0, float("inf"))
 
     @property
+    def physical(self) -> bool:
+        """Whether it is in mm, mm2 or mm3, so that the size of a pixel must be known."""
+        return self.kind in ("area", "longest_axis", "shortest_axis")
+
+    @property
     def dimension(self) -> int | None:
         """Number of space axes that the unit presumes: 2 for an area, 3 for a volume, None where any will do."""
         return {"mm2": 2, "cm2": 2, "mm3": 3, "ml": 3}.get(self.unit)
@@ -129,7 +134,7 @@ class Statistic:
                 expected="mm2 or cm2 in 2-D, mm3 or ml in 3-D",
                 remedy="change the unit in study.toml",
             )
-        if self.kind in ("area", "longest_axis", "shortest_axis") and not spacing:
+        if self.physical and not spacing:
             raise GeometryError(
                 "the physical size of a pixel is needed and not known",
                 where=where,
