@@ -429,6 +429,71 @@ def test_a_number_of_a_group_counts_for_all_its_images(tmp_path: Path) -> None:
     assert {case.id: case.group for case in made.cases} == {"P1_a": "P1", "P1_b": "P1", "x": "P2"}
 
 
+SCANS = ["left", "right", "other"]  # names that say nothing of their patients
+OF_PATIENTS = "id,group\nleft,P1\nright.png,P1\nother,P2\n"
+
+
+def by_patient(folder: Path, rows: Sequence[Sequence[object]], groups: str = OF_PATIENTS, **layout: Any) -> StudyPlan:
+    """The plan of a table with a row for each patient, and of a table that says whose image is whose."""
+    (folder / "of_patients").mkdir()
+    table = folder / "of_patients" / "groups.csv"
+    table.write_text(groups)
+    (folder / "clinic").mkdir()
+    layout = {"id": "patient", "value": "total", "level": "group", "groups": table, **layout}
+    return plan(folder / "clinic", excel([["patient", "total"], *rows]), SCANS, "mm2", **layout)
+
+
+@pytest.mark.parametrize("group", [None, "patient"])
+def test_totals_of_patients_go_with_a_table_of_whose_image_is_whose(tmp_path: Path, group: str | None) -> None:
+    found = by_patient(tmp_path, [["P1", 10], ["P2", 20]], group=group)
+    found.require_sound()
+    assert [sorted(image.stem for image in line.images) for line in found.lines] == [["left", "right"], ["other"]]
+    made = found.create(tmp_path / "study", ["fat"])
+    assert {key[0]: number.value for key, number in made.group_numbers().items()} == {"P1": 10, "P2": 20}
+    assert {case.id: case.group for case in made.cases} == {"left": "P1", "right": "P1", "other": "P2"}
+
+
+def test_a_patient_without_an_image_and_images_of_a_patient_without_a_total_are_unmatched(tmp_path: Path) -> None:
+    found = by_patient(tmp_path, [["P1", 10], ["P3", 20]])
+    assert [str(fault).split("; to mend")[0].split("row ")[-1] for fault in found.unmatched] == [
+        "3: no image belongs to this group; found 'P3'",
+        "for their group; found other.png",
+    ]
+    assert "groups.csv" in (found.unmatched[0].remedy or "")
+    with pytest.raises(StudyError, match="no image belongs"):
+        found.require_sound()
+    found.require_sound(allow_unmatched=True)
+    made = found.create(tmp_path / "study", ["fat"])
+    assert {key[0]: number.value for key, number in made.group_numbers().items()} == {"P1": 10}
+    assert made.case("other").group == "P2"  # known all the same, so that splits do not leak
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        ("id,group\nleft,P1\nright,P1\n", "images without a group; found 1: other.png"),
+        ("id,group\nleft,P1\nright,P1\nother,P2\nleft.png,P2\n", "'left.png' is in two groups; found P1 and P2"),
+    ],
+)
+def test_a_table_of_whose_image_is_whose_must_be_complete_and_clear(tmp_path: Path, groups: str, says: str) -> None:
+    found = by_patient(tmp_path, [["P1", 10], ["P2", 20]], groups)
+    assert [says in str(fault) for fault in found.faults] == [True]
+
+
+def test_a_second_table_says_the_patients_of_numbers_of_images_too(tmp_path: Path) -> None:
+    found = by_patient(tmp_path, [["left", 1], ["right", 2], ["other", 3]], level="image")
+    found.require_sound()
+    assert {case.id: case.group for case in found.cases} == {"left": "P1", "right": "P1", "other": "P2"}
+    assert not any("no --group" in note for note in found.notes)
+
+
+def test_a_total_may_be_repeated_on_every_image_of_its_patient(tmp_path: Path) -> None:
+    rows = [[*HEAD, "patient"], ["a", 10, "P1"], ["b", 10, "P1"]]
+    found = plan(tmp_path, excel(rows), ["a", "b"], "percent", group="patient", level="group")
+    found.require_sound()
+    assert [(row.level, row.id, row.value) for row in found.numbers] == [("group", "P1", 10)]
+
+
 def test_a_picture_that_cannot_be_read_is_a_fault_like_any_other(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
