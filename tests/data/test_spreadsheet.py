@@ -17,7 +17,7 @@ import PIL.Image
 import pytest
 
 from tallymark.data.spreadsheet import read_sheet
-from tallymark.data.study_plan import StudyPlan
+from tallymark.data.study_plan import StudyPlan, gathered
 from tallymark.data.table_layout import TableLayout
 from tallymark.data.tabulated import plan_study
 from tallymark.errors import ConfigError, ReadError, StudyError, TallymarkError
@@ -218,6 +218,13 @@ WRONG = {
     "one above 1 in fractions": Wrong(
         excel([HEAD, ["a", 0.1], ["b", 1.2]]), ["row 3", "1.2", "0 to 1"], unit="fraction"
     ),
+    "most above 1 in fractions": Wrong(
+        excel([HEAD, ["a", 0.1], ["b", 12], ["c", 30]]),
+        ["row 3", "2 times", "12 in row 3, 30 in row 4", "0 to 1", "--unit percent"],
+        unit="fraction",
+        images=["a", "b", "c"],
+    ),
+    "areas in fractions": Wrong(excel([HEAD, ["a", 120], ["b", 300]]), ["row 2", "all 2", "--kind"], unit="fraction"),
     "above 100 percent": Wrong(excel([HEAD, ["a", 10], ["b", 101]]), ["row 3", "101", "0 to 100"]),
     "negative": Wrong(excel([HEAD, ["a", 10], ["b", -1]]), ["row 3", "-1", "0 to 100"]),
     "negative area": Wrong(excel([HEAD, ["a", 10], ["b", "\u22125"]]), ["row 3", "-5"], unit="mm2"),
@@ -405,6 +412,19 @@ def test_a_faulty_row_does_not_hide_the_others(tmp_path: Path) -> None:
     assert len(found.unmatched) == 1
     with pytest.raises(StudyError, match="the first of 3 faults"):
         found.require_sound()
+
+
+def test_the_same_fault_is_told_once_and_another_by_itself(tmp_path: Path) -> None:
+    rows = [HEAD, *([number, 1] for number in range(7, 14)), ["b", "n/a"], ["x", 1]]
+    found = plan(tmp_path, excel(rows), [*(f"{number:03d}" for number in range(7, 14)), "b"], "percent")
+    told = [str(fault) for fault in gathered([*found.faults, *found.unmatched])]
+    assert len(found.unmatched) == 9  # seven ids without their zeros, one that is nowhere, and the images
+    assert len(told) == 4
+    assert "this is not a number; found 'n/a'" in told[0]
+    assert "row 2: no image has this name, 7 times; found '7' in row 2, '8' in row 3" in told[1]
+    assert "'11' in row 6 and 2 more" in told[1]
+    assert "--ids-as-numbers 7 means 007" in told[1]
+    assert "row 10: no image has this name; found 'x'" in told[2]
 
 
 def test_unmatched_rows_and_images_can_be_waved_through(tmp_path: Path) -> None:
