@@ -16,7 +16,7 @@ import openpyxl
 import PIL.Image
 import pytest
 
-from tallymark.data.spreadsheet import read_sheet
+from tallymark.data.spreadsheet import Table, read_sheet
 from tallymark.data.study_plan import StudyPlan, gathered
 from tallymark.data.table_layout import TableLayout
 from tallymark.data.tabulated import plan_study
@@ -386,6 +386,21 @@ def test_what_is_clear_is_read_as_it_was_meant(name: str, tmp_path: Path) -> Non
     kept = {row.id: row.value for row in found.numbers}
     ids = [Path(image).stem for image in case.images]
     assert [kept.get(name, math.nan) for name in ids] == pytest.approx(list(case.values), nan_ok=True, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "columns"),
+    [
+        (excel(TITLED), ("image", "side", "fat")),
+        (csv("image;fat;muscle\na;12,3;4,5\nb;7,1;8,2\n"), ("image", "fat", "muscle")),
+        (csv("image\tfat\na\tn/a\n"), ("image", "fat")),
+    ],
+)
+def test_the_columns_to_choose_from_are_those_of_the_header(
+    make: Make, columns: tuple[str, ...], tmp_path: Path
+) -> None:
+    make(tmp_path)
+    assert Table.open(next(tmp_path.iterdir())).columns == columns
 
 
 def test_a_formula_with_a_stored_value_counts(tmp_path: Path) -> None:
