@@ -16,6 +16,8 @@ import openpyxl
 import PIL.Image
 import pytest
 
+from tallymark.data.group_table import groups_of_images
+from tallymark.data.matching import ImageNames
 from tallymark.data.spreadsheet import Table, read_sheet
 from tallymark.data.study_plan import StudyPlan, gathered
 from tallymark.data.table_layout import TableLayout
@@ -513,6 +515,15 @@ def test_a_patient_without_an_image_and_images_of_a_patient_without_a_total_are_
 def test_a_table_of_whose_image_is_whose_must_be_complete_and_clear(tmp_path: Path, groups: str, says: str) -> None:
     found = by_patient(tmp_path, [["P1", 10], ["P2", 20]], groups)
     assert [says in str(fault) for fault in found.faults] == [True]
+
+
+def test_an_id_in_the_table_of_groups_that_means_two_images_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "groups.csv"
+    table.write_text("id,group\na,P1\nx/a,P2\n")
+    files = [Path("i/x/a.png"), Path("i/y/a.png")]
+    found, faults = groups_of_images(table, files, Path("i"), ImageNames(files, Path("i")))
+    assert found == {files[0]: "P2"}
+    assert [fault.what for fault in faults] == ["2 images have the name 'a'", "images without a group"]
 
 
 def test_a_second_table_says_the_patients_of_numbers_of_images_too(tmp_path: Path) -> None:
