@@ -16,8 +16,10 @@ import openpyxl
 import PIL.Image
 import pytest
 
-from tallymark.data.spreadsheet import read_sheet
-from tallymark.data.study_plan import StudyPlan
+from tallymark.data.group_table import groups_of_images
+from tallymark.data.matching import ImageNames
+from tallymark.data.spreadsheet import Table, read_sheet
+from tallymark.data.study_plan import StudyPlan, gathered
 from tallymark.data.table_layout import TableLayout
 from tallymark.data.tabulated import plan_study
 from tallymark.errors import ConfigError, ReadError, StudyError, TallymarkError
@@ -218,6 +220,13 @@ WRONG = {
     "one above 1 in fractions": Wrong(
         excel([HEAD, ["a", 0.1], ["b", 1.2]]), ["row 3", "1.2", "0 to 1"], unit="fraction"
     ),
+    "most above 1 in fractions": Wrong(
+        excel([HEAD, ["a", 0.1], ["b", 12], ["c", 30]]),
+        ["row 3", "2 times", "12 in row 3, 30 in row 4", "0 to 1", "--unit percent"],
+        unit="fraction",
+        images=["a", "b", "c"],
+    ),
+    "areas in fractions": Wrong(excel([HEAD, ["a", 120], ["b", 300]]), ["row 2", "all 2", "--kind"], unit="fraction"),
     "above 100 percent": Wrong(excel([HEAD, ["a", 10], ["b", 101]]), ["row 3", "101", "0 to 100"]),
     "negative": Wrong(excel([HEAD, ["a", 10], ["b", -1]]), ["row 3", "-1", "0 to 100"]),
     "negative area": Wrong(excel([HEAD, ["a", 10], ["b", "\u22125"]]), ["row 3", "-5"], unit="mm2"),
@@ -381,6 +390,21 @@ def test_what_is_clear_is_read_as_it_was_meant(name: str, tmp_path: Path) -> Non
     assert [kept.get(name, math.nan) for name in ids] == pytest.approx(list(case.values), nan_ok=True, abs=0)
 
 
+@pytest.mark.parametrize(
+    ("make", "columns"),
+    [
+        (excel(TITLED), ("image", "side", "fat")),
+        (csv("image;fat;muscle\na;12,3;4,5\nb;7,1;8,2\n"), ("image", "fat", "muscle")),
+        (csv("image\tfat\na\tn/a\n"), ("image", "fat")),
+    ],
+)
+def test_the_columns_to_choose_from_are_those_of_the_header(
+    make: Make, columns: tuple[str, ...], tmp_path: Path
+) -> None:
+    make(tmp_path)
+    assert Table.open(next(tmp_path.iterdir())).columns == columns
+
+
 def test_a_formula_with_a_stored_value_counts(tmp_path: Path) -> None:
     # openpyxl stores no value beside a formula: it is put into the sheet by hand, as Excel does.
     excel([HEAD, ["a", "=1+1"]])(tmp_path)
@@ -407,6 +431,19 @@ def test_a_faulty_row_does_not_hide_the_others(tmp_path: Path) -> None:
         found.require_sound()
 
 
+def test_the_same_fault_is_told_once_and_another_by_itself(tmp_path: Path) -> None:
+    rows = [HEAD, *([number, 1] for number in range(7, 14)), ["b", "n/a"], ["x", 1]]
+    found = plan(tmp_path, excel(rows), [*(f"{number:03d}" for number in range(7, 14)), "b"], "percent")
+    told = [str(fault) for fault in gathered([*found.faults, *found.unmatched])]
+    assert len(found.unmatched) == 9  # seven ids without their zeros, one that is nowhere, and the images
+    assert len(told) == 4
+    assert "this is not a number; found 'n/a'" in told[0]
+    assert "row 2: no image has this name, 7 times; found '7' in row 2, '8' in row 3" in told[1]
+    assert "'11' in row 6 and 2 more" in told[1]
+    assert "--ids-as-numbers 7 means 007" in told[1]
+    assert "row 10: no image has this name; found 'x'" in told[2]
+
+
 def test_unmatched_rows_and_images_can_be_waved_through(tmp_path: Path) -> None:
     found = plan(tmp_path, excel([HEAD, ["a", 1], ["zz", 2]]), ["a", "b"], "percent")
     found.require_sound(allow_unmatched=True)
@@ -427,6 +464,80 @@ def test_a_number_of_a_group_counts_for_all_its_images(tmp_path: Path) -> None:
     made = found.create(tmp_path / "study", ["fat"])
     assert {key[0]: number.value for key, number in made.group_numbers().items()} == {"P1": 0.1, "P2": 0.2}
     assert {case.id: case.group for case in made.cases} == {"P1_a": "P1", "P1_b": "P1", "x": "P2"}
+
+
+SCANS = ["left", "right", "other"]  # names that say nothing of their patients
+OF_PATIENTS = "id,group\nleft,P1\nright.png,P1\nother,P2\n"
+
+
+def by_patient(folder: Path, rows: Sequence[Sequence[object]], groups: str = OF_PATIENTS, **layout: Any) -> StudyPlan:
+    """The plan of a table with a row for each patient, and of a table that says whose image is whose."""
+    (folder / "of_patients").mkdir()
+    table = folder / "of_patients" / "groups.csv"
+    table.write_text(groups)
+    (folder / "clinic").mkdir()
+    layout = {"id": "patient", "value": "total", "level": "group", "groups": table, **layout}
+    return plan(folder / "clinic", excel([["patient", "total"], *rows]), SCANS, "mm2", **layout)
+
+
+@pytest.mark.parametrize("group", [None, "patient"])
+def test_totals_of_patients_go_with_a_table_of_whose_image_is_whose(tmp_path: Path, group: str | None) -> None:
+    found = by_patient(tmp_path, [["P1", 10], ["P2", 20]], group=group)
+    found.require_sound()
+    assert [sorted(image.stem for image in line.images) for line in found.lines] == [["left", "right"], ["other"]]
+    made = found.create(tmp_path / "study", ["fat"])
+    assert {key[0]: number.value for key, number in made.group_numbers().items()} == {"P1": 10, "P2": 20}
+    assert {case.id: case.group for case in made.cases} == {"left": "P1", "right": "P1", "other": "P2"}
+
+
+def test_a_patient_without_an_image_and_images_of_a_patient_without_a_total_are_unmatched(tmp_path: Path) -> None:
+    found = by_patient(tmp_path, [["P1", 10], ["P3", 20]])
+    assert [str(fault).split("; to mend")[0].split("row ")[-1] for fault in found.unmatched] == [
+        "3: no image belongs to this group; found 'P3'",
+        "for their group; found other.png",
+    ]
+    assert "groups.csv" in (found.unmatched[0].remedy or "")
+    with pytest.raises(StudyError, match="no image belongs"):
+        found.require_sound()
+    found.require_sound(allow_unmatched=True)
+    made = found.create(tmp_path / "study", ["fat"])
+    assert {key[0]: number.value for key, number in made.group_numbers().items()} == {"P1": 10}
+    assert made.case("other").group == "P2"  # known all the same, so that splits do not leak
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        ("id,group\nleft,P1\nright,P1\n", "images without a group; found 1: other.png"),
+        ("id,group\nleft,P1\nright,P1\nother,P2\nleft.png,P2\n", "'left.png' is in two groups; found P1 and P2"),
+    ],
+)
+def test_a_table_of_whose_image_is_whose_must_be_complete_and_clear(tmp_path: Path, groups: str, says: str) -> None:
+    found = by_patient(tmp_path, [["P1", 10], ["P2", 20]], groups)
+    assert [says in str(fault) for fault in found.faults] == [True]
+
+
+def test_an_id_in_the_table_of_groups_that_means_two_images_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "groups.csv"
+    table.write_text("id,group\na,P1\nx/a,P2\n")
+    files = [Path("i/x/a.png"), Path("i/y/a.png")]
+    found, faults = groups_of_images(table, files, Path("i"), ImageNames(files, Path("i")))
+    assert found == {files[0]: "P2"}
+    assert [fault.what for fault in faults] == ["2 images have the name 'a'", "images without a group"]
+
+
+def test_a_second_table_says_the_patients_of_numbers_of_images_too(tmp_path: Path) -> None:
+    found = by_patient(tmp_path, [["left", 1], ["right", 2], ["other", 3]], level="image")
+    found.require_sound()
+    assert {case.id: case.group for case in found.cases} == {"left": "P1", "right": "P1", "other": "P2"}
+    assert not any("no --group" in note for note in found.notes)
+
+
+def test_a_total_may_be_repeated_on_every_image_of_its_patient(tmp_path: Path) -> None:
+    rows = [[*HEAD, "patient"], ["a", 10, "P1"], ["b", 10, "P1"]]
+    found = plan(tmp_path, excel(rows), ["a", "b"], "percent", group="patient", level="group")
+    found.require_sound()
+    assert [(row.level, row.id, row.value) for row in found.numbers] == [("group", "P1", 10)]
 
 
 def test_a_picture_that_cannot_be_read_is_a_fault_like_any_other(tmp_path: Path) -> None:

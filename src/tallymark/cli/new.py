@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tallymark.cli.asking import Asker, choice
 from tallymark.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
+    from tallymark.data.spreadsheet import Table
     from tallymark.data.study_plan import StudyPlan
+    from tallymark.errors import TallymarkError
+    from tallymark.measure.definition import Statistic
 
 _SHOWN = 12  # rows of the preview that are all right; those that are not are all shown
 
@@ -48,6 +52,9 @@ def new(
         str | None, typer.Option(help="Of an area_ratio: the structures that were divided by; fat,muscle.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="Column that names the patient.")] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV with columns id, group: the patient of each image, if TABLE does not say.")
+    ] = None,
     level: Annotated[
         str, typer.Option(help="image: a number for each image; group: one for all images of a patient.")
     ] = "image",
@@ -79,47 +86,58 @@ def new(
     --unit percent --structure fat --group patient`
     """
     typed = dict(locals())
-    from tallymark.data.quantities import half_unit
-    from tallymark.data.table_layout import TableLayout
+    from tallymark.data.group_table import read_group_table
+    from tallymark.data.matching import list_images
+    from tallymark.data.spreadsheet import Table
+    from tallymark.data.table_layout import TableLayout, named_columns
     from tallymark.data.tabulated import plan_study
     from tallymark.errors import StudyError
     from tallymark.measure.definition import UNITS, Statistic
 
-    ask = _Asker(sys.stdin.isatty() and not json)
-    id = ask(id, "--id", "Which column names the image?")
-    value = ask(value, "--value", "Which column holds the numbers?")
-    kind = ask(kind, "--kind", "What do they measure?", tuple(UNITS))
-    unit = ask(unit, "--unit", "In which unit are they?", tuple(UNITS.get(_any(kind), ())))
+    # Whatever was said and is there is looked at before anybody is asked for the rest.
+    choice(kind, "--kind", tuple(UNITS))
+    choice(unit, "--unit", tuple(UNITS.get(_any(kind), ())))
+    choice(level, "--level", ("image", "group"))
+    choice(hidden, "--hidden", ("include", "skip"))
+    choice(decimal, "--decimal", ("point", "comma"))
+    _spacing(spacing)
+    list_images(images)
+    if groups is not None:
+        read_group_table(groups)
+    opened = Table.open(table, sheet=sheet, header=header)
+    opened.holding(named_columns(id, value, group, _any(level)))
+    ask = Asker(sys.stdin.isatty() and not json)
+    id, value, group = _columns(ask, opened, level, id, value, group)
+    kind = ask(kind, "--kind", "What do they measure?", choices=tuple(UNITS))
+    unit = ask(unit, "--unit", "In which unit are they?", choices=tuple(UNITS.get(_any(kind), ())))
     measured = _names(of) or structure or _names(ask(None, "--structure", "Which structure was measured?"))
     divided = _names(over)
     if kind == "area_ratio" and not divided:
         divided = _names(ask(None, "--over", "Which structures were divided by (with commas between)?"))
     if kind in ("area", "longest_axis", "shortest_axis"):
-        spacing = ask(spacing, "--spacing", "How large is a pixel (ROW,COLUMN in mm)?")
-    # Who was asked at all is asked for what can be left away, too.
-    if ask.answers and group is None and level == "image":
-        group = ask.maybe("--group", "Which column names the patient? (Enter: no patient has two images)")
-    if ask.answers and digits is None and rounding is None:
-        rounding = _step(
-            ask.maybe("--rounding", "To which step were the numbers rounded? (5, 0.1; Enter: not rounded)")
-        )
+        asked = "How large is a pixel (ROW,COLUMN in mm)?"
+        spacing = ask(spacing, "--spacing", asked, check=_spacing)
     statistic = Statistic(name or value, _any(kind), tuple(measured), tuple(divided), unit)
+    if ask.answers and group is None and groups is None and level == "image":
+        asked = "Which column names the patient? (Enter: no patient has two images)"
+        group = ask.maybe("--group", asked, lambda answer: opened.holding(named_columns(id, value, answer, "image")))
+    half = _half(ask, statistic, digits, rounding)
     layout = TableLayout(
         id=id,
         value=value,
         group=group,
-        level=_choice(level, "--level", ("image", "group")),
+        groups=groups,
+        level=_any(level),
         sheet=sheet,
         header=header,
-        hidden=_choice(hidden, "--hidden", ("include", "skip")),
-        decimal=_choice(decimal, "--decimal", ("point", "comma")),
+        hidden=_any(hidden),
+        decimal=_any(decimal),
         missing=tuple(missing or ()),
         ids_as_numbers=ids_as_numbers,
     )
-    half = half_unit(statistic, digits, rounding)
     plan = plan_study(images, table, statistic, layout, spacing=_spacing(spacing), half=half)
     if not json:
-        _show(plan)
+        _show(plan, allow_unmatched=allow_unmatched)
     elif preview:
         print_json(_document(plan))
         raise typer.Exit(0 if plan.sound(allow_unmatched=allow_unmatched) else StudyError.exit_code)
@@ -135,35 +153,40 @@ def new(
         typer.echo(f"next: tallymark check {study}")
 
 
-class _Asker:
-    """Asks for what was not given where somebody is there to answer; else says which option is missing."""
+def _columns(
+    ask: Asker, table: Table, level: str, id: str | None, value: str | None, group: str | None
+) -> tuple[str, str, str | None]:
+    """The columns of the image, of the number and of the patient, each one of the table."""
+    from tallymark.data.table_layout import named_columns
 
-    def __init__(self, somebody: bool) -> None:
-        self._somebody = somebody
-        self.answers: dict[str, str] = {}
+    def named(id: str | None, value: str | None, group: str | None) -> None:
+        table.holding(named_columns(id, value, group, _any(level)))
 
-    def __call__(self, given: str | None, option: str, question: str, choices: Sequence[str] = ()) -> str:
-        from tallymark.errors import ConfigError
+    shown = table.columns
+    if level == "group" and id is None:
+        asked = "Which column names the patient?"
+        group = ask(group, "--group", asked, shown=shown, check=lambda answer: named(None, value, answer))
+        if ask.answers:
+            asked = "Which column names the image? (Enter: a row is of all images of a patient)"
+            id = ask.maybe("--id", asked, lambda answer: named(answer, value, group))
+        id = id or group
+    asked = "Which column names the image?"
+    id = ask(id, "--id", asked, shown=shown, check=lambda answer: named(answer, value, group))
+    asked = "Which column holds the numbers?"
+    value = ask(value, "--value", asked, shown=shown, check=lambda answer: named(id, answer, group))
+    return id, value, group
 
-        expected = ", ".join(choices) or None
-        if given is None and not self._somebody:
-            remedy = f"say so with {option}: it is never guessed"
-            raise ConfigError(question, where=option, expected=expected, remedy=remedy)
-        if given is None:
-            given = self._answer(option, f"{question} ({expected})" if expected else question)
-        if choices and given not in choices:
-            raise ConfigError("this is not offered", where=option, found=repr(given), expected=expected)
-        return given
 
-    def maybe(self, option: str, question: str) -> str | None:
-        """What somebody says of something that need not be said; None if it is nothing."""
-        return self._answer(option, question, default="") or None
+def _half(ask: Asker, statistic: Statistic, digits: int | None, rounding: float | None) -> float | None:
+    """Half of the unit that numbers were rounded to; who was asked at all is asked for it, too."""
+    from tallymark.data.quantities import half_unit
 
-    def _answer(self, option: str, question: str, default: str | None = None) -> str:
-        answer = str(typer.prompt(question, default=default, show_default=False, prompt_suffix=" ", err=True)).strip()
-        if answer:
-            self.answers[option] = answer
-        return answer
+    half = half_unit(statistic, digits, rounding)
+    if half is not None or not ask.answers:
+        return half
+    asked = "To which step were the numbers rounded? (5, 0.1; Enter: not rounded)"
+    answer = ask.maybe("--rounding", asked, lambda answer: half_unit(statistic, None, _step(answer)))
+    return half_unit(statistic, None, _step(answer))
 
 
 def _command(typed: Mapping[str, Any], answers: Mapping[str, str]) -> str:
@@ -191,15 +214,7 @@ def _step(text: str | None) -> float | None:
         raise ConfigError("this is no step", where="--rounding", found=repr(text), expected="5, 0.1") from error
 
 
-def _choice(given: str | None, option: str, choices: Sequence[str]) -> Any:
-    from tallymark.errors import ConfigError
-
-    if given is not None and given not in choices:
-        raise ConfigError("this is not offered", where=option, found=repr(given), expected=" or ".join(choices))
-    return given
-
-
-def _any(given: str) -> Any:
+def _any(given: str | None) -> Any:
     """A text that was checked against the values of a Literal."""
     return given
 
@@ -223,8 +238,10 @@ def _spacing(text: str | None) -> tuple[float, ...] | Any:
     return edges
 
 
-def _show(plan: StudyPlan) -> None:
+def _show(plan: StudyPlan, *, allow_unmatched: bool) -> None:
     """The preview: a few of the rows that are all right, and every one that is not."""
+    from tallymark.data.study_plan import gathered
+
     good = [line for line in plan.lines if line.state == "matched"]
     others = [line for line in plan.lines if line.state != "matched"]
     rows = [
@@ -235,11 +252,18 @@ def _show(plan: StudyPlan) -> None:
     print_table("preview" if len(good) <= _SHOWN else f"preview: {_SHOWN} of {len(good)} matched rows", columns, rows)
     counts = {state: sum(line.state == state for line in plan.lines) for state in {line.state for line in plan.lines}}
     listed = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    typer.echo(f"{len(plan.lines)} rows: {listed}; {len(plan.without_row)} images without a row")
-    for note in plan.notes:
+    faulty = f"; {len(plan.with_faulty_row)} images whose row is faulty" if plan.with_faulty_row else ""
+    typer.echo(f"{len(plan.lines)} rows: {listed}; {len(plan.without_row)} images without a row{faulty}")
+    accepted = [_accepted(fault) for fault in gathered(plan.unmatched)] if allow_unmatched else []
+    for note in [*plan.notes, *accepted]:
         typer.echo(f"note: {note}")
-    for fault in [*plan.faults, *plan.unmatched]:
+    for fault in gathered([*plan.faults, *([] if allow_unmatched else plan.unmatched)]):
         typer.echo(f"fault: {fault}")
+
+
+def _accepted(fault: TallymarkError) -> TallymarkError:
+    """What was waved through has nothing to mend."""
+    return type(fault)(fault.what, where=fault.where, found=fault.found)
 
 
 def _document(plan: StudyPlan) -> dict[str, Any]:
@@ -250,6 +274,7 @@ def _document(plan: StudyPlan) -> dict[str, Any]:
             for line in plan.lines
         ],
         "without_row": [str(image) for image in plan.without_row],
+        "with_faulty_row": [str(image) for image in plan.with_faulty_row],
         "faults": [str(fault) for fault in plan.faults],
         "unmatched": [str(fault) for fault in plan.unmatched],
         "notes": plan.notes,

@@ -36,7 +36,7 @@ def remarks(plan: StudyPlan, layout: TableLayout) -> list[str]:
     by_rule = Counter(line.how for line in matched)
     if by_rule.keys() & {"letter case", "number"}:
         notes.append("matched by " + ", ".join(f"{how}: {count}" for how, count in by_rule.items()))
-    if layout.group is None and layout.level == "image":
+    if layout.group is None and layout.groups is None and layout.level == "image":
         notes.append("no --group: every image counts as a patient of its own; if one has several, splits will leak")
     return [*notes, *_rounding(plan)]
 

@@ -31,6 +31,8 @@ _SIGNS: dict[str, str] = {
 }
 """Units as people write them behind a number, in small letters."""
 
+_IF_PERCENT = "if the numbers are percent, give --unit percent"
+
 _QUANTITY = re.compile(r"(?P<sign>[+\-\u2212]?)(?P<digits>[\d.,'\u2019 ]*\d[.,]?)(?P<power>[eE][+-]?\d+)?(?P<unit>.*)")
 
 
@@ -195,6 +197,7 @@ def _outside(cells: Sequence[Cell], values: Sequence[float], statistic: Statisti
     lowest, highest = (bound / statistic.scale for bound in statistic.bounds)
     slack = 1e-9 * (highest if math.isfinite(highest) else 1.0)
     kept = [(cell, value) for cell, value in zip(cells, values, strict=True) if value and not math.isnan(value)]
+    percent = statistic.unit == "fraction" and 2 * sum(1 < value <= 100 for _, value in kept) > len(kept)
     if statistic.unit == "fraction" and len(kept) > 1 and all(value > 1 for _, value in kept):
         cell, value = kept[0]
         return [
@@ -203,7 +206,7 @@ def _outside(cells: Sequence[Cell], values: Sequence[float], statistic: Statisti
                 where=cell.where,
                 found=f"{value:g}",
                 expected="0 to 1",
-                remedy="if they are percent, give --unit percent",
+                remedy=_IF_PERCENT if percent else "give the --kind and the --unit that they are of",
             )
         ]
     return [
@@ -212,7 +215,7 @@ def _outside(cells: Sequence[Cell], values: Sequence[float], statistic: Statisti
             where=cell.where,
             found=f"{value:g}",
             expected=f"{lowest:g} to {highest:g}" if math.isfinite(highest) else "0 or more",
-            remedy="correct the cell, or give the right --unit",
+            remedy=_IF_PERCENT if percent and 1 < value <= 100 else "correct the cell, or give the right --unit",
         )
         for cell, value in kept
         if not lowest - slack <= value <= highest + slack

@@ -57,6 +57,48 @@ class Sheet:
     notes: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True)
+class Table:
+    r"""A table of which it is not said yet what its columns mean.
+
+    Args:
+        grids: the sheet, or, of a text table, every way to cut it into cells.
+        header: row of the header; None: only one row near the top holds all the names.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "kept.csv"
+        >>> _ = path.write_text("Fat study 2019\nimage;fat %\na;12,3\n", encoding="utf-8")
+        >>> Table.open(path).columns
+        ('image', 'fat %')
+    """
+
+    grids: tuple[Grid, ...]
+    header: int | None = None
+
+    @classmethod
+    def open(cls, path: Path | str, *, sheet: str | None = None, header: int | None = None) -> Table:
+        """Open a table; the arguments and the errors are those of :func:`read_sheet`."""
+        return cls(tuple(read_grids(Path(path), sheet)), header)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names that a person would choose from; which row is the header, the names that are chosen decide."""
+        return tuple(name for name in _names(*_likely_header(self.grids, (), self.header)) if name)
+
+    def holding(self, columns: Sequence[str]) -> list[tuple[Grid, list[int]]]:
+        """The sheets that hold all these columns, each with the rows that could be the header.
+
+        Raises:
+            StudyError: a column is in none.
+        """
+        wanted = [clean(name) for name in columns]
+        found = [(grid, rows) for grid in self.grids if (rows := _header_rows(grid, wanted, self.header))]
+        if not found:
+            raise _missing_column(self.grids, wanted, self.header)
+        return found
+
+
 def read_sheet(
     path: Path | str,
     columns: Sequence[str],
@@ -91,12 +133,8 @@ def read_sheet(
         >>> sheet.header, [cell.shown for cell in sheet.rows[0].cells.values()]
         (2, ['a', '12,3'])
     """
-    path = Path(path)
     wanted = [clean(name) for name in dict.fromkeys(columns)]
-    grids = read_grids(path, sheet)
-    found = [(grid, rows) for grid in grids if (rows := _header_rows(grid, wanted, header))]
-    if not found:
-        raise _missing_column(max(grids, key=_width), wanted, header)
+    found = Table.open(path, sheet=sheet, header=header).holding(wanted)
     # Of several ways to cut a text into cells the one with the most cells under the names is the one that was meant.
     grid, rows = max(found, key=lambda entry: _width(entry[0]))
     if len(rows) > 1:
@@ -125,10 +163,21 @@ def _header_rows(grid: Grid, wanted: Sequence[str], header: int | None) -> list[
     return [row for row in candidates if set(wanted) <= set(_names(grid, row))]
 
 
-def _missing_column(grid: Grid, wanted: Sequence[str], header: int | None) -> StudyError:
-    # The row that a person would call the header: the one given, or that with the most names asked for, or the first.
-    rows = list(grid.rows)[:_HEADER_ROWS]
-    row = header if header is not None else max(rows, key=lambda row: len(set(wanted) & set(_names(grid, row))))
+def _likely_header(grids: Sequence[Grid], wanted: Sequence[str], header: int | None) -> tuple[Grid, int]:
+    """The sheet and the row that a person would call the header: with the most of the names asked for, then with the
+    most names at all, which have a letter as a rule where numbers have none; of equal ones the first.
+    """
+
+    def names(place: tuple[Grid, int]) -> tuple[int, int]:
+        found = _names(*place)
+        return len(set(wanted) & set(found)), sum(any(c.isalpha() for c in name) for name in found)
+
+    rows = ((grid, row) for grid in grids for row in (list(grid.rows)[:_HEADER_ROWS] if header is None else [header]))
+    return max(rows, key=names)
+
+
+def _missing_column(grids: Sequence[Grid], wanted: Sequence[str], header: int | None) -> StudyError:
+    grid, row = _likely_header(grids, wanted, header)
     names = [name for name in _names(grid, row) if name]
     missing = next(name for name in wanted if name not in names)
     lowered = {name.casefold(): name for name in names}

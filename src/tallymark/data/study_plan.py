@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tallymark.data.cases import Case
+from tallymark.data.findings import some
 from tallymark.data.numbers import NumberRow
 from tallymark.data.settings import ImageSettings, StudySettings
 from tallymark.data.study import Study
@@ -66,6 +68,13 @@ class StudyPlan:
     dimension: Literal[2, 3] = 2
     coloured: bool = False
 
+    @property
+    def with_faulty_row(self) -> list[Path]:
+        """Images that a faulty row names, and no row that is all right."""
+        good = {image for line in self.lines if line.state == "matched" for image in line.images}
+        faulty = [image for line in self.lines if line.state == "faulty" for image in line.images if image not in good]
+        return list(dict.fromkeys(faulty))
+
     def sound(self, *, allow_unmatched: bool = False) -> bool:
         """Whether the study can be made."""
         return not self.faults and (allow_unmatched or not self.unmatched)
@@ -81,7 +90,7 @@ class StudyPlan:
         """
         if self.sound(allow_unmatched=allow_unmatched):
             return
-        faults = self.faults if allow_unmatched else [*self.faults, *self.unmatched]
+        faults = gathered(self.faults if allow_unmatched else [*self.faults, *self.unmatched])
         first = faults[0]
         more = f" (the first of {len(faults)} faults)" if len(faults) > 1 else ""
         where, found, expected = first.where, first.found, first.expected
@@ -96,3 +105,40 @@ class StudyPlan:
             image=ImageSettings(channels=3 if self.coloured else 1, dimension=self.dimension),
         )
         return Study.create(folder, settings, self.cases, numbers=self.numbers, overwrite=overwrite)
+
+
+def gathered(faults: Iterable[TallymarkError]) -> list[TallymarkError]:
+    """Faults as a person is told them: the same one in many rows once, with a count and the first few rows.
+
+    Args:
+        faults: in any order.
+
+    Returns:
+        One of each kind, in the order of their first.
+
+    Example:
+        >>> for fault in gathered([TallymarkError("no", where=f"a.csv, row {n}", found=n * n) for n in (2, 3)]):
+        ...     print(fault)
+        a.csv, row 2: no, 2 times; found 4 in row 2, 9 in row 3
+    """
+    alike: dict[object, list[TallymarkError]] = {}
+    for fault in faults:
+        # A remedy may have the row's own number in it ("7 means 007"): the first stands for all.
+        remedy = re.sub(r"\d+", "", fault.remedy or "")
+        alike.setdefault((type(fault), fault.what, fault.expected, remedy), []).append(fault)
+    return [_once(same) for same in alike.values()]
+
+
+def _once(faults: Sequence[TallymarkError]) -> TallymarkError:
+    first = faults[0]
+    if len(faults) == 1:
+        return first
+    what, found = f"{first.what}, {len(faults)} times", some(_content(fault) for fault in faults)
+    return type(first)(what, where=first.where, found=found, expected=first.expected, remedy=first.remedy)
+
+
+def _content(fault: TallymarkError) -> str:
+    """What stands in a row, and in which; a fault that is of no row has its whole place."""
+    where = fault.where or ""
+    place = (re.findall(r"row \d+", where) or [where])[-1]
+    return place if fault.found is None else f"{fault.found} in {place}"

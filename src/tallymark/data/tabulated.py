@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import Literal
 
 from tallymark.data.cases import Case
 from tallymark.data.findings import some
+from tallymark.data.group_table import groups_of_images
 from tallymark.data.images import read_image
 from tallymark.data.matching import ImageNames, Match, case_ids, list_images, members
 from tallymark.data.numbers import NumberRow
+from tallymark.data.plan_groups import settle_groups, settle_repeats
 from tallymark.data.plan_remarks import remarks
 from tallymark.data.quantities import read_quantities
 from tallymark.data.spreadsheet import Row, read_sheet
@@ -24,6 +26,8 @@ from tallymark.errors import ReadError, StudyError, TallymarkError
 from tallymark.measure.definition import Statistic
 
 Spacing = tuple[float, ...] | Literal["header"] | None
+
+_OR_LEAVE_OUT = ", or leave such rows out with --allow-unmatched"
 
 
 @dataclass(frozen=True)
@@ -79,59 +83,62 @@ def plan_study(
     plan = StudyPlan(statistic, faults=faults, notes=list(sheet.notes))
     if sheet.header > 1:
         plan.notes.append(f"the header is row {sheet.header}")
-    by_group = layout.level == "group" and layout.group is None
     names = ImageNames(files, images, as_numbers=layout.ids_as_numbers)
-
-    def find(name: str) -> Match:
-        return Match(tuple(members(name, files, images)), "group") if by_group else names.find(name)
-
-    for row, value in zip(sheet.rows, values, strict=True):
-        plan.lines.append(_line(plan, row, value, layout, find, several=by_group))
-    _settle_repeats(plan, by_group)
-    group_of = _groups(plan, layout)
+    known: dict[Path, str] = {}
+    if layout.groups is not None:
+        known, wrong = groups_of_images(layout.groups, files, images, names)
+        plan.faults += wrong
+    find = _finder(files, images, names, layout, known)
+    plan.lines += [_line(plan, row, value, layout, find) for row, value in zip(sheet.rows, values, strict=True)]
+    settle_repeats(plan, by_group=layout.by_group)
+    group_of = settle_groups(plan, layout.level, known)
     taken = {image for line in plan.lines for image in line.images}
     plan.without_row = [file for file in files if file not in taken]
     if plan.without_row:
         plan.unmatched.append(
             StudyError(
-                f"{len(plan.without_row)} images have no row",
+                f"{len(plan.without_row)} images have no row{' for their group' if layout.by_group else ''}",
                 where=sheet.where,
                 found=some(str(file.relative_to(images)) for file in plan.without_row),
                 remedy="add their rows, move them away, or keep them without a number with --allow-unmatched",
             )
         )
-    _make_cases(plan, files, images, group_of, spacing, by_group)
-    _make_numbers(plan, layout, group_of, half)
+    _make_cases(plan, files, images, group_of, spacing, strata=not layout.by_group or layout.groups is not None)
+    _make_numbers(plan, layout, half)
     plan.notes += remarks(plan, layout)
     return plan
 
 
-def _line(
-    plan: StudyPlan, row: Row, value: float, layout: TableLayout, find: Callable[[str], Match], *, several: bool
-) -> Line:
+def _finder(
+    files: Sequence[Path], folder: Path, names: ImageNames, layout: TableLayout, known: Mapping[Path, str]
+) -> Callable[[str], Match]:
+    """What finds the images of a row by the name in it, which is that of an image or of a group."""
+    if not layout.by_group:
+        return names.find
+    if layout.groups is None:
+        where = "put its images into a sub-folder of its name, or name them in a table with --groups"
+        return lambda name: Match(tuple(members(name, files, folder)), "group", hint=f"{where}{_OR_LEAVE_OUT}")
+    hint = f"correct the name, here or in {layout.groups}{_OR_LEAVE_OUT}"
+    return lambda name: Match(tuple(file for file in files if known.get(file) == name), "group", hint=hint)
+
+
+def _line(plan: StudyPlan, row: Row, value: float, layout: TableLayout, find: Callable[[str], Match]) -> Line:
     """Match a row; what is wrong with it goes to the faults of the plan."""
     line = Line(row.where, "", "", value)
     try:
-        name = layout.id_of(row)
-        cell = row.cells[clean(layout.group)] if layout.group else None
-        if cell is not None:
-            cell.refuse()
-        group = cell.shown if cell is not None else name if several else ""
-        line = replace(line, id=name, group=group)
-        if not name or (cell is not None and cell.empty):
-            what = "image" if not name else "group"
-            raise StudyError(f"this row does not say its {what}", where=row.where, remedy="fill the cell in")
+        line = replace(line, id=layout.id_of(row))
+        match = find(line.id)
+        line = replace(line, images=match.images, how=match.how)
+        line = replace(line, group=layout.group_of(row))
     except StudyError as error:
         plan.faults.append(error)
         return line
-    match = find(name)
-    line = replace(line, images=match.images, how=match.how)
     if not match.images:
-        remedy = match.hint or "correct the name, or leave such rows out with --allow-unmatched"
-        what = "no image belongs to this group" if several else "no image has this name"
-        plan.unmatched.append(StudyError(what, where=row.where, found=repr(name), remedy=remedy))
+        remedy = match.hint or f"correct the name{_OR_LEAVE_OUT}"
+        what = "no image belongs to this group" if layout.by_group else "no image has this name"
+        plan.unmatched.append(StudyError(what, where=row.where, found=repr(line.id), remedy=remedy))
         return replace(line, state="no image")
-    if len(match.images) > 1 and not several:
+    if len(match.images) > 1 and not layout.by_group:
         plan.faults.append(
             StudyError(
                 f"{len(match.images)} images have this name",
@@ -146,64 +153,19 @@ def _line(
     return replace(line, state="faulty" if faulty else "matched")
 
 
-def _settle_repeats(plan: StudyPlan, by_group: bool) -> None:
-    """The same number twice is kept once; two numbers for one image are a fault."""
-    first: dict[object, Line] = {}
-    for position, line in enumerate(plan.lines):
-        if line.state != "matched":
-            continue
-        before = first.setdefault(line.group if by_group else line.images[0], line)
-        if before is line:
-            continue
-        if _same(before.value, line.value) and before.group == line.group:
-            plan.lines[position] = replace(line, state="repeated")
-            continue
-        plan.lines[position] = replace(line, state="faulty")
-        plan.faults.append(
-            StudyError(
-                f"this {'group' if by_group else 'image'} is there twice, with different content",
-                where=line.where,
-                found=f"'{line.id}': {_shown(line)}, but {_shown(before)} in {before.where}",
-                remedy="keep the row that is right",
-            )
-        )
-
-
-def _groups(plan: StudyPlan, layout: TableLayout) -> dict[Path, str]:
-    """The group of each image that has one, and at the level of groups no two numbers of one."""
-    group_of: dict[Path, str] = {}
-    kept: dict[str, Line] = {}
-    for line in plan.lines:
-        if line.state != "matched" or not line.group:
-            continue
-        for image in line.images:
-            if group_of.setdefault(image, line.group) != line.group:
-                plan.faults.append(
-                    StudyError(
-                        "this image belongs to two groups",
-                        where=line.where,
-                        found=f"{image.name}: {group_of[image]} and {line.group}",
-                        remedy="put the images of each group into a sub-folder of its name",
-                    )
-                )
-        if layout.level == "group" and not math.isnan(line.value):
-            before = kept.setdefault(line.group, line)
-            if before.value != line.value:
-                plan.faults.append(
-                    StudyError(
-                        f"the group '{line.group}' has two numbers",
-                        where=line.where,
-                        found=f"{line.value:g}, but {before.value:g} in {before.where}",
-                        remedy="keep one, or give --level image if each image has a number of its own",
-                    )
-                )
-    return group_of
-
-
 def _make_cases(
-    plan: StudyPlan, files: Sequence[Path], folder: Path, group_of: dict[Path, str], spacing: Spacing, by_group: bool
+    plan: StudyPlan,
+    files: Sequence[Path],
+    folder: Path,
+    group_of: Mapping[Path, str],
+    spacing: Spacing,
+    *,
+    strata: bool,
 ) -> None:
-    """Decode every image once, so that none is found unreadable in the middle of a training."""
+    """Decode every image once, so that none is found unreadable in the middle of a training.
+
+    Sub-folders are strata, unless they are how the images say their group.
+    """
     ids = case_ids(files, folder)
     dimensions: dict[int, Path] = {}
     with ThreadPoolExecutor() as pool:
@@ -222,7 +184,7 @@ def _make_cases(
                     StudyError("the spacing does not fit", where=file, found=edges, expected=f"{look.dimension} edges")
                 )
             sub_folder = file.parent.relative_to(folder).as_posix()
-            stratum = "" if by_group or sub_folder == "." else sub_folder
+            stratum = sub_folder if strata and sub_folder != "." else ""
             name = ids[file]
             plan.cases.append(Case(name, file, group=group_of.get(file, name), stratum=stratum, spacing=edges))
     if len(dimensions) > 1:
@@ -245,7 +207,7 @@ def _make_cases(
         )
 
 
-def _make_numbers(plan: StudyPlan, layout: TableLayout, group_of: dict[Path, str], half: float | None) -> None:
+def _make_numbers(plan: StudyPlan, layout: TableLayout, half: float | None) -> None:
     id_of = {case.image: case.id for case in plan.cases}
     highest = plan.statistic.bounds[1] / plan.statistic.scale
     done: set[str] = set()
@@ -269,12 +231,3 @@ def _look(file: Path) -> _Look | TallymarkError:
     pixels = image.pixels
     coloured = pixels.shape[-1] == 3 and bool((pixels != pixels[..., :1]).any())
     return _Look(len(image.space), image.spacing, coloured)
-
-
-def _same(first: float, second: float) -> bool:
-    return first == second or (math.isnan(first) and math.isnan(second))
-
-
-def _shown(line: Line) -> str:
-    value = "no number" if math.isnan(line.value) else f"{line.value:g}"
-    return f"{value} of group {line.group}" if line.group else value

@@ -10,9 +10,9 @@ from typing import Literal
 
 from tallymark.data.cases import Case
 from tallymark.data.findings import counted, some
+from tallymark.data.group_table import read_group_table, without_group
 from tallymark.data.settings import SPLITS, ImageSettings, SplitSettings, StudySettings
 from tallymark.data.study import Study
-from tallymark.data.tables import read_table
 from tallymark.data.truth import TruthRow
 from tallymark.datasets.inspection import Look, Track, dimension_of, look_at_all
 from tallymark.datasets.naming import MASK_ENDINGS, Pair, pair_files
@@ -252,32 +252,10 @@ def read_groups(path: Path, pairs: Sequence[Pair]) -> dict[str, str]:
         ReadError: the table cannot be read.
         StudyError: an image without a group, or in two.
     """
-    table = read_table(path, ("id", "group"), extra=True)
-    group_of: dict[str, str] = {}
-    for row, id, group in zip(table.index, table["id"], table["group"], strict=True):
-        if not group:
-            raise StudyError(
-                "the group is missing",
-                where=f"{path}, row {row}, column group",
-                remedy="name the patient, or repeat the id where every image is of another patient",
-            )
-        if group_of.setdefault(id, group) != group:
-            raise StudyError(
-                f"the image '{id}' is in two groups",
-                where=f"{path}, row {row}, column group",
-                found=group,
-                expected=f"{group_of[id]}, as in an earlier row",
-                remedy="keep one of the rows",
-            )
+    group_of = read_group_table(path)
     missing = [pair.id for pair in pairs if pair.id not in group_of]
     if missing:
-        raise StudyError(
-            "images without a group",
-            where=path,
-            found=f"{len(missing)}: {some(missing)}",
-            expected="a row for every image; the id is the file name without its suffix",
-            remedy="add them to the table",
-        )
+        raise without_group(path, missing)
     return group_of
 
 
