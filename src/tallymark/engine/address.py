@@ -75,7 +75,7 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
         and config.reads_numbers
         and config.data.numbered > 0
         and config.data.masks is not None
-        and hardly_marked(round(config.data.masks * len(study.cases)), len(study.cases)),
+        and _few(study, config.data.masks),
         "structures exclude each other": config.reads_marks and several,
         "predicted masks exclude each other": scored and several,
         "all marks are outlined in close-ups that hear their neighbours": grows
@@ -92,6 +92,10 @@ def _corrected(study: Study, config: RunConfig, *, scored: bool) -> list[str]:
 def _few_marked(study: Study, config: RunConfig) -> bool:
     """Whether so few images are marked that others may be guessed; of single structures it may be fewer."""
     name = marks_to_read(study, config) if config.reads_marks else None
-    return name is not None and hardly_marked(
-        round(study.marks.sets()[name].cases * config.data.marked), len(study.cases)
-    )
+    return name is not None and _few(study, config.data.marked * study.marks.sets()[name].cases / len(study.cases))
+
+
+def _few(study: Study, share: float) -> bool:
+    """Whether such a share of the images that are learned from is so few of them."""
+    train = len(study.split("train"))
+    return hardly_marked(round(share * train), train)
