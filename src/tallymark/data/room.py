@@ -80,7 +80,7 @@ def no_room(
 
     Example:
         >>> size = Statistic("size", "area", of=("cyst",), unit="mm2")
-        >>> number = Number(900, math.nan, math.nan)
+        >>> number = Number(900.0, math.nan, math.nan)
         >>> print(no_room(size, number, (20, 30), (1.0, 1.0), where="case 'a'", remedy="look"))
         case 'a': the image has no room for the number 'size'; found 900 mm2; expected at most 600 mm2; to mend it: look
     """
