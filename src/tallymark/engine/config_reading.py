@@ -84,7 +84,7 @@ def validate(values: Mapping[str, Any], *, where: str) -> RunConfig:
     Example:
         >>> validate({"recipe": "paper", "profile": "small", "optim": {"epoch": 3}}, where="--set")
         Traceback (most recent call last):
-        tallymark.errors.ConfigError: --set, key optim.epoch: unknown key; expected one of epochs, steps, batch_size, ...
+        tallymark.errors.ConfigError: --set, key optim.epoch: unknown key; expected one of epochs, steps, ...
     """
     try:
         return RunConfig.model_validate(values)

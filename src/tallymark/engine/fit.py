@@ -196,8 +196,9 @@ def _interrupts(trainer: pl.Trainer) -> Iterator[None]:
     except SystemExit:
         if not trainer.interrupted:
             raise
+    if trainer.interrupted:  # some versions return, others end the process
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from None
+        raise KeyboardInterrupt
 
 
 @contextmanager
