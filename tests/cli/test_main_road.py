@@ -87,12 +87,12 @@ def test_ctrl_c_says_how_to_go_on_and_ends_with_130(source, tmp_path, verb, begu
     words = [*verb, str(study), "--out", str(out), *WORDS, "--set", "optim.epochs=2000"]
     command = [sys.executable, "-m", "tallymark", *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not any(path.stat().st_size for path in out.glob(begun)) and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=180)[1]
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == f"stopped; {afterwards}"
     assert "Traceback" not in said
