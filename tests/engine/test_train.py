@@ -59,7 +59,12 @@ def test_few_images_come_round_more_often(study):
     run = train(study, settings=(*TINY, "optim.epochs=1", "optim.steps=5"))
     batches = len(Study.open(study).split("train")) // run.config.optim.batch_size
     assert 1 < batches < 5
-    assert len(pd.read_csv(run.folder.metrics_file)) == -(-5 // batches)
+    rows = pd.read_csv(run.folder.metrics_file)
+    assert len(rows) == -(-5 // batches)
+    # Held-out images are looked at as often as without it, and at the end.
+    looks = rows["select/number_error"]
+    assert looks[:-1].isna().all()
+    assert looks.iloc[-1] > 0
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(study):

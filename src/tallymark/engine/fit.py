@@ -88,7 +88,7 @@ def fit(
     if checkpoint is not None:
         read_tensors(checkpoint)
     with _quiet(), _storage_errors(folder):
-        trainer = _trainer(config, config.optim.epochs_of(len(loader)), folder, console)
+        trainer = _trainer(config, len(loader), folder, console)
         # weights_only: a checkpoint is data, never code.
         groups, held_out_groups = (None if one is None else groups_of(one) for one in (loader, held_out))
         segmenter = Segmenter(network, config, task, groups, held_out_groups)
@@ -102,14 +102,17 @@ def fit(
     return Run(folder, config)
 
 
-def _trainer(config: RunConfig, epochs: int, folder: RunFolder, console: Console | None) -> pl.Trainer:
+def _trainer(config: RunConfig, batches: int, folder: RunFolder, console: Console | None) -> pl.Trainer:
+    epochs = config.optim.epochs_of(batches)
+    # Where epochs are short and many, several count as one: looking at held-out images would take longer than learning.
+    together = max(1, epochs // config.optim.epochs)
     bar = console is not None and console.is_terminal
     callbacks: list[pl.Callback] = [
         Journal(folder.metrics_file, None if bar else console),
         ModelCheckpoint(
             dirpath=folder.checkpoint.parent,
             filename=folder.checkpoint.stem,
-            every_n_epochs=config.runtime.checkpoint_every,
+            every_n_epochs=config.runtime.checkpoint_every * together,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         ),
@@ -123,7 +126,8 @@ def _trainer(config: RunConfig, epochs: int, folder: RunFolder, console: Console
         devices=config.runtime.devices,
         num_nodes=config.runtime.nodes,
         precision=_precision(config),  # type: ignore[arg-type]  # pydantic keeps a plain string; Lightning checks it
-        max_epochs=epochs,
+        max_epochs=together * math.ceil(epochs / together),
+        check_val_every_n_epoch=together,
         gradient_clip_val=config.optim.gradient_clip or None,
         callbacks=callbacks,
         logger=TensorBoardLogger(folder.root, name="tensorboard", version=""),
