@@ -34,6 +34,7 @@ from tallymark.engine.evidence import sizes_of
 from tallymark.engine.outlines import Scored, outlines
 from tallymark.engine.pull import CLOSE, MIRRORED, USUAL, choose_pulls, likeness_of_marks
 from tallymark.engine.recover import recover
+from tallymark.engine.recovered import COLUMNS
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
 from tallymark.measure import axis_lengths
@@ -243,11 +244,15 @@ def test_what_would_fail_after_hours_is_refused_at_once(study, tmp_path, monkeyp
 def test_other_settings_in_the_same_folder_are_told_and_leave_nothing_behind(study, tmp_path) -> None:
     out, told = tmp_path / "out", io.StringIO()
     recover(study, folds=2, out=out, settings=SETTINGS)
+    # One image is taken out of the study, and somebody has put a mask of his own beside the others.
     (out / "masks" / "taken out of the study.png").write_bytes(b"")
+    gone = ",".join("masks/taken out of the study.png" if name == "mask" else "" for name in COLUMNS)
+    (out / "cases.csv").write_text((out / "cases.csv").read_text() + gone + "\n")
+    (out / "masks" / "by hand.png").write_bytes(b"")
     recovery = recover(study, folds=2, seed=1, out=out, settings=SETTINGS, console=Console(file=told, width=200))
     assert "are replaced; they were made with other settings: seed 0" in told.getvalue()
     masks = {file.name for file in (out / "masks").iterdir()}
-    assert masks == {Path(mask).name for mask in recovery.cases["mask"]}
+    assert masks == {Path(mask).name for mask in recovery.cases["mask"]} | {"by hand.png"}
 
 
 def test_lengths_bound_the_masks(study, tmp_path) -> None:

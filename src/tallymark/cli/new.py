@@ -114,10 +114,10 @@ def new(
     divided = _names(over)
     if kind == "area_ratio" and not divided:
         divided = _names(ask(None, "--over", "Which structures were divided by (with commas between)?"))
-    if kind in ("area", "longest_axis", "shortest_axis"):
+    statistic = Statistic(name or value, _any(kind), tuple(measured), tuple(divided), unit)
+    if statistic.physical:
         asked = "How large is a pixel (ROW,COLUMN in mm)?"
         spacing = ask(spacing, "--spacing", asked, check=_spacing)
-    statistic = Statistic(name or value, _any(kind), tuple(measured), tuple(divided), unit)
     if ask.answers and group is None and groups is None and level == "image":
         asked = "Which column names the patient? (Enter: no patient has two images)"
         group = ask.maybe("--group", asked, lambda answer: opened.holding(named_columns(id, value, answer, "image")))

@@ -33,6 +33,7 @@ def recover(
 
     Example: `tallymark recover my-study --marks clicks --out recovered`
     """
+    from tallymark.data.findings import counted
     from tallymark.engine.recover import recover as run_recovery
 
     recovery = run_recovery(
@@ -54,7 +55,7 @@ def recover(
     if json:
         print_json(summary)
         return
-    typer.echo(f"{summary['cases']} images: {out / 'masks'}, {out / 'confidence'}")
+    typer.echo(f"{counted(summary['cases'], 'image')}: {out / 'masks'}, {out / 'confidence'}")
     for words, count in (
         ("to look at", summary["to_look_at"]),
         ("without a number: the networks' own outline", summary["without_number"]),

@@ -48,6 +48,7 @@ from tallymark.engine.sights import NOTHING, Sight, Sights, sights
 from tallymark.engine.task import study_task
 from tallymark.errors import ConfigError, StudyError
 from tallymark.measure.groups import weight
+from tallymark.measure.sizes import SIZING
 
 _Item = TypeVar("_Item")
 # Images of known size tell how far networks can be trusted without a mark or a number; so many are enough.
@@ -167,8 +168,9 @@ def recover(
         if console is not None:
             console.print(words, highlight=False, markup=False)
 
-    if before := folder.begin(asked):
-        told = ", ".join(f"{key} {value}" for key, value in before.items())
+    earlier = folder.begin(asked)
+    if earlier.otherwise:
+        told = ", ".join(f"{key} {value}" for key, value in earlier.otherwise.items())
         say(f"the masks in {folder.root} are replaced; they were made with other settings: {told}")
     say(f"growing the marks of {len(study.cases)} images")
     for case in _tracked(study.cases, len(study.cases), console):
@@ -201,8 +203,8 @@ def recover(
     write_table(folder.numbers_file, of_numbers)
     if together:
         write_table(folder.group_numbers_file, pd.DataFrame(together))
-    folder.tidy(cases)
     write_table(folder.cases_file, cases)
+    folder.tidy(earlier)
     compared = check_recovered(study, folder, cases) if check else None
     named = dict(zip(study.structures, pulls.tolist(), strict=True))
     recovery = Recovery(folder, named, cases, of_numbers, compared)
@@ -293,7 +295,7 @@ def _check_study(study: Study, config: RunConfig, *, check: bool) -> None:
     """Refuse, before anything is trained, what would fail after it."""
     require_sizes(study_task(study), ratios=True)
     # A length bounds the size of an image's structure, but is not shared out among the images of a group.
-    of_group = {each.name for each in study.statistics if each.kind in ("area", "area_fraction", "area_ratio")}
+    of_group = {each.name for each in study.statistics if each.kind in SIZING}
     sized = of_group | {each.name for each in study.statistics if each.kind == "longest_axis"}
     numbers, of_groups = known_numbers(study, config), known_group_numbers(study, config)
     known = [

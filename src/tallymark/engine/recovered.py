@@ -47,6 +47,18 @@ COLUMNS = (
 )
 
 
+class Earlier(NamedTuple):
+    """What is known of an earlier recovery in a folder.
+
+    Attributes:
+        otherwise: what it was asked for otherwise; empty where nothing was.
+        files: masks and maps that it wrote; empty where it was not finished.
+    """
+
+    otherwise: Mapping[str, object]
+    files: set[Path]
+
+
 @dataclass(frozen=True)
 class RecoveredFolder:
     """The paths inside the folder of a recovery; nothing is opened or made until it is asked for.
@@ -112,32 +124,22 @@ class RecoveredFolder:
         """The growth of every case."""
         return self.root / "growth"
 
-    @property
-    def masks(self) -> Path:
-        """The masks, on the grids of their images."""
-        return self.root / "masks"
-
-    @property
-    def maps(self) -> Path:
-        """How likely each pixel is, beside the masks and under the same names."""
-        return self.root / "confidence"
-
     def mask(self, request: Request, structure: str, task: Task) -> Path:
         """As :func:`tallymark.engine.predict.mask_file`."""
         return mask_file(self.root, request, structure, task)
 
     def confidence(self, request: Request, structure: str, task: Task) -> Path:
         """Beside the masks, under the same name."""
-        return self.maps / self.mask(request, structure, task).name
+        return self.root / "confidence" / self.mask(request, structure, task).name
 
-    def begin(self, asked: Mapping[str, object]) -> dict[str, object]:
+    def begin(self, asked: Mapping[str, object]) -> Earlier:
         """Claim the folder, and take away what would say that it is complete.
 
         Args:
             asked: what is to be recovered; ``study`` names the study.
 
         Returns:
-            What an earlier recovery in the folder was asked for otherwise; empty where nothing was.
+            What is known of an earlier recovery in the folder.
 
         Raises:
             ConfigError: the folder holds something that is no recovery, or that of another study.
@@ -161,21 +163,28 @@ class RecoveredFolder:
                     expected=str(asked["study"]),
                     remedy="choose a new folder with --out",
                 )
+        files = self._files() if self.cases_file.exists() else set()
         write_text(self.settings_file, json.dumps(dict(asked), indent=2) + "\n")
         for file in (self.summary_file, self.cases_file, self.numbers_file, self.group_numbers_file, self.check_file):
             file.unlink(missing_ok=True)
-        return {key: value for key, value in before.items() if value != asked.get(key)}
+        return Earlier({key: value for key, value in before.items() if value != asked.get(key)}, files)
 
-    def tidy(self, cases: pd.DataFrame) -> None:
-        """Remove masks and maps of images that the study had before, once all that it has are there.
+    def tidy(self, earlier: Earlier) -> None:
+        """Remove masks and maps of images that the study no longer has; what no recovery wrote stays.
 
         Args:
-            cases: the rows of all masks.
+            earlier: of :meth:`begin`; the table of cases is that of now.
         """
-        named = {self.root / path for path in (*cases["mask"], *cases["confidence"])}
-        for folder in (self.masks, self.maps):
-            for file in set(folder.iterdir()) - named:
-                file.unlink()
+        for file in earlier.files - self._files():
+            file.unlink(missing_ok=True)
+
+    def _files(self) -> set[Path]:
+        """The masks and maps that the table of cases names."""
+        cases = pd.read_csv(self.cases_file, usecols=["mask", "confidence"], dtype=str)
+        # Whatever somebody has written into the table, nothing beyond the folder is a recovery's own.
+        inside = self.root.resolve()
+        named = (self.root / path for path in (*cases["mask"].dropna(), *cases["confidence"].dropna()))
+        return {path for path in named if path.resolve().is_relative_to(inside)}
 
 
 def write_case(

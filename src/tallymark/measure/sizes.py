@@ -21,6 +21,10 @@ _SAME = 1e-7
 _SLENDER, _FILLED = 4.0, 0.75
 
 
+SIZING = ("area", "area_fraction", "area_ratio")
+"""Kinds of numbers from which sizes follow, of an image as of a group; a longest axis bounds that of an image."""
+
+
 class Sizes(NamedTuple):
     """Between which shares of the image each structure covers, by image and structure.
 
@@ -83,7 +87,7 @@ def shares_that_follow(
             across = [p for p, s in enumerate(statistics) if s.kind == "shortest_axis" and s.of == statistic.of]
             short = [end[:, across[0]] if across else np.full(len(low), np.nan) for end in (low, high)]
             ends = area_between_axes(ends, (short[0], short[1]), dimension)
-        elif statistic.kind not in ("area", "area_fraction", "area_ratio"):
+        elif statistic.kind not in SIZING:
             continue
         if statistic.kind in ("area", "longest_axis"):
             ends = ends[0] / extent, ends[1] / extent
